@@ -10,7 +10,7 @@ import type { SupernetConverged } from "../shared/proto/lathe/v1/events";
 import { macsTable } from "../shared/space/cost";
 import { derive } from "../shared/space/genotype";
 import { isConverged } from "../shared/space/groups";
-import { liveStages } from "../shared/space/live";
+import { liveHead, liveStages } from "../shared/space/live";
 import { networkCosts } from "../shared/space/networkCosts";
 import { resolve } from "../shared/spec/resolve";
 import { positive, type Measurement } from "./measurement";
@@ -74,9 +74,9 @@ async function searchEpochs(engine: Engine, job: SearchJob) {
       const spent = metered.take();
       const first = !decided && isConverged(architecture);
       decided ||= first;
-      const stages = liveStages(space, architecture);
+      const supernet = { stages: liveStages(space, architecture), head: liveHead(space, architecture) };
       const macs = Object.fromEntries(
-        ["weights", "alphas", "evaluate"].map((step) => [step, stepMacs(step, job, { stages })]),
+        ["weights", "alphas", "evaluate"].map((step) => [step, stepMacs(step, job, supernet)]),
       );
       const title = `search epoch ${epoch}${first ? ", the first that is decided" : ""}`;
       if (epoch <= 2 || first) epochs.push({ title, spent, macs });

@@ -17,7 +17,7 @@ const kinds = KINDS.map(({ kind }) => kind);
 /** Channels of the pyramid in the search, and input pixels per cell of the derived network's logits. */
 const heads: [string, number, number][] = [
   ["the search head", 0, 8],
-  ["the head of retraining", 4, 4],
+  ["the head of retraining, whose widths are searched,", 4, 4],
 ];
 
 it.each(heads)(
@@ -25,6 +25,7 @@ it.each(heads)(
   async (_, pyramidChannels, stride) => {
     const space = {
       pyramidChannels,
+      ...(pyramidChannels > 0 && { headWidths: { joined: [6, 12], pyramid: [0, 4] } }),
       ...{ inputHeight: 32, inputWidth: 64, stemChannels: 4, stages: [stage(8), stage(12), stage(16)] },
       ...{ dilations: [1], scales: [1], kinds },
     };

@@ -46,7 +46,10 @@ describe.each([
   const spec: SearchSpec = smallSpec({
     algorithm: { kind },
     // 0: the search head; above 0: the head of retraining.
-    space: { ...sizes, pyramidChannels },
+    space: {
+      ...{ ...sizes, pyramidChannels },
+      ...(pyramidChannels > 0 && { headWidths: { joined: [sizes.stages[1]!.channels], pyramid: [0, 2, 4] } }),
+    },
     cost: { target: 0.8 },
     sampling: { candidates: 2, evaluations: 6, population: 3, tournament: 2, costTolerance: 0.3 },
   });

@@ -29,7 +29,7 @@ export interface Side {
 
 /** Compiles the steps of a supernet that has no dropout. Their first moments after one step from 0 are a tenth of the gradients. */
 export async function openSide(engine: Engine, supernet: DeclaredSupernet, batchSize: number): Promise<Side> {
-  const { space, stages, alphas, architecture } = supernet;
+  const { space, alphas, architecture } = supernet;
   const formulation = formulate(engine, supernet, batchSize);
   const size = formulation.network.weights.size;
   const shape = {
@@ -51,7 +51,7 @@ export async function openSide(engine: Engine, supernet: DeclaredSupernet, batch
     { alphas: alphas.size, m: alphas.size, v: alphas.size, weights: size },
     { rates: [2], ssrFactor: [1], costWeight: [1] },
   );
-  const values = packAlphas(stages, alphas, architecture);
+  const values = packAlphas(supernet, architecture);
   const zeros = (length: number) => ({ m: new Float32Array(length), v: new Float32Array(length) });
   return {
     name: `${engine.name.split(" ")[0] ?? engine.name} ${formulation.name.split(":")[0] ?? formulation.name}`,

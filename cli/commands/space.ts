@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../../shared/space/cost";
-import { searchedHead } from "../../shared/space/head";
+import { searchedHead, searchedWidths } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { largestGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture, spaceKinds } from "../../shared/space/groups";
@@ -71,6 +71,9 @@ export function descriptionLines({ preset, space, ...about }: SpaceDescription):
     ),
     `  operations: ${spaceKinds(space).map(kindName).join(" ")}; dilations ${space.dilations.join(" ")}, scales ${space.scales.join(" ")}`,
     `  head of the search: ${headText(searchedHead(space))}`,
+    ...searchedWidths(space).map(
+      ({ name, candidates }) => `  ${name.replace("_", " ")}s: ${candidates(space).join(" ")}`,
+    ),
     "",
     `  log10 of the number of networks  ${about.log10Size.toFixed(3)} (${formatLog10(about.log10Size)} networks)`,
     "",

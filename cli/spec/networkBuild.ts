@@ -70,7 +70,7 @@ export function networkLines({ genotype, head, parts, params, macs }: NetworkDes
   const row = (name: string, form: string, weights: string, operations: string) =>
     `  ${name.padEnd(18)}${form.padEnd(20)}${weights.padStart(12)}${operations.padStart(12)}`;
   return [
-    `${inputHeight}x${inputWidth} pixels, ${classes} classes, ` + headText(head),
+    `${inputHeight}x${inputWidth} pixels, ${classes} classes, ` + headText(head, genotype),
     "",
     row("part", "channels", "params", "MACs"),
     ...parts.map((part) => row(part.name, forms.get(part.name) ?? "", grouped(part.params), quantity(part.macs))),

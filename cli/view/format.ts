@@ -2,6 +2,7 @@ import { Dimension, type Genotype } from "../../shared/proto/lathe/v1/space";
 import { RemovalReason, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import type { Head } from "../../shared/space/head";
+import { headLines } from "../../shared/space/genotype";
 import { operationName } from "../../shared/space/parts";
 
 /** 0.4123 -> "41.2 %". */
@@ -56,9 +57,13 @@ export const removalReasons: Readonly<Record<number, string>> = {
   [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the end of the budget",
 };
 
-/** "search head", "aggregation head with a pyramid of 16 channels" */
-export const headText = (head: Head): string =>
-  head.kind === "search" ? "search head" : `aggregation head with a pyramid of ${head.pyramidChannels} channels`;
+/** "search head", "aggregation head with a pyramid of 16 channels", "aggregation head without a pyramid, joined width 32" */
+export function headText(head: Head, { joinedWidth, pyramidWidth }: Partial<Genotype> = {}): string {
+  if (head.kind === "search") return "search head";
+  const channels = pyramidWidth ?? head.pyramidChannels;
+  const pyramid = channels > 0 ? `with a pyramid of ${channels} channels` : "without a pyramid";
+  return `aggregation head ${pyramid}${joinedWidth === undefined ? "" : `, joined width ${joinedWidth}`}`;
+}
 
 /** When an alarm was raised: by an epoch, or by the labels before the first. */
 export const alarmTime = (epoch: number): string => (epoch > 0 ? `at epoch ${epoch}` : "before the first epoch");
@@ -70,10 +75,10 @@ export const alarmEffects: Readonly<Record<number, string>> = {
   [HealthPolicy.HEALTH_POLICY_STOP]: "the training of the supernet ends",
 };
 
-/** "d4s2 12/16, d1s1 16/16 | d2s1 24/32": operation and middle/output width of each block, by stage. */
-export const genotypeLine = (genotype: Genotype): string =>
-  genotype.stages
-    .map(({ blocks }) =>
-      blocks.map((block) => `${operationName(block)} ${block.middleWidth}/${block.outputWidth}`).join(", "),
-    )
-    .join(" | ");
+/** "d4s2 12/16, d1s1 16/16 | d2s1 24/32": operation and middle/output width of each block, by stage; then the widths of the head that are not full. */
+export const genotypeLine = (genotype: Genotype): string => {
+  const stages = genotype.stages.map(({ blocks }) =>
+    blocks.map((block) => `${operationName(block)} ${block.middleWidth}/${block.outputWidth}`).join(", "),
+  );
+  return [...stages, ...headLines(genotype)].join(" | ");
+};

@@ -2,6 +2,7 @@ import { createRandom } from "../../shared/engine/random";
 import type { CostCheck, CostTable, Genotype, GenotypeBlock, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { genotypeCost, smallestGenotype } from "../../shared/space/cost";
 import { largestGenotype } from "../../shared/space/genotype";
+import { headWidth, searchedWidths, withHeadWidths } from "../../shared/space/head";
 import { randomGenotype, type Draws } from "../../shared/space/sampling";
 
 /** A network of the space with its measured time, in the unit of the table. */
@@ -57,7 +58,8 @@ function near(other: Genotype, share: number, space: SearchSpace, random: Draws)
     });
     return { ...stage, blocks };
   });
-  return { ...drawn, stages };
+  const head = new Map(searchedWidths(space).map((width) => [width, headWidth(width, isShared() ? other : drawn)]));
+  return withHeadWidths({ ...drawn, stages }, (width) => head.get(width) ?? width.full(space));
 }
 
 /**

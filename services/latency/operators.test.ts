@@ -12,6 +12,8 @@ import {
   costOfLargest,
   expectedCost,
   genotypeCost,
+  headCosts,
+  headPoints,
   inputCost,
   macsTable,
   outputCost,
@@ -49,6 +51,7 @@ const wide: SearchSpace = {
     { channels: 32, minDepth: 1, maxDepth: 3, widths: [16, 32], dropout: 0 },
     { channels: 48, minDepth: 1, maxDepth: 2, widths: [32, 48], dropout: 0 },
   ],
+  ...{ pyramidChannels: 8, headWidths: { joined: [16, 48], pyramid: [0, 4, 8] } },
 };
 const operators = { space, pyramidChannels: 8 };
 const settings = { ...defaultSettings("cpu", 1), warmupRuns: 1, timedRuns: 5 };
@@ -133,6 +136,9 @@ const unscaled: CostTable = {
 };
 /** A narrower exit of a stage saves this time behind it. */
 const saved = (stage: number, width: number) => 1e-3 * (stage === 0 ? 32 - width : 2 * (48 - width));
+/** So does a narrower head. */
+const savedByHead = ({ joinedWidth = 48, pyramidWidth = 8 }: Genotype) =>
+  1e-3 * (48 - joinedWidth) + 2e-5 * (8 - pyramidWidth) * joinedWidth;
 const timeOf = (genotype: Genotype) => {
   const inputs = blockInputs(genotype);
   const blocks = genotype.stages.flatMap(({ blocks: all }, stage) =>
@@ -146,7 +152,7 @@ const timeOf = (genotype: Genotype) => {
     saved(stage, all.at(-1)?.outputWidth ?? [32, 48][stage]!),
   );
   const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
-  return fixed + scale * sum(blocks) - sum(ends);
+  return fixed + scale * sum(blocks) - sum(ends) - savedByHead(genotype);
 };
 /** The table before its scale is known: exits less what the block before them costs, which is not scaled yet. */
 const exits = [0, 1].map((stage) => {
@@ -156,12 +162,16 @@ const exits = [0, 1].map((stage) => {
   const cost = (point: (typeof own)[number]) => (scale - 1) * (back(point) - back(full)) - saved(stage, point.width);
   return { widths: own.map(({ width }) => width), costs: own.map(cost) };
 });
-const { scaling, checking } = sampledNetworks(wide, { ...unscaled, exits });
+/** The networks that tell the cost of the head; the last one has the full widths. */
+const heads = headPoints(wide);
+const head = headCosts(wide, heads.map(timeOf))!;
+const { scaling, checking } = sampledNetworks(wide, { ...unscaled, exits, head });
 const bare = { ...largestGenotype(wide), stages: wide.stages.map(({ channels }) => ({ channels, blocks: [] })) };
 /** The time of each model of the table, by its bytes. */
 const times = new Map<string, number>([
   [hex(emptyOnnx()), overhead],
   [hex(networkOnnxOf(bare, 8)), fixed],
+  ...heads.map((genotype) => [hex(networkOnnxOf(genotype, 8)), timeOf(genotype)] as const),
   ...exitPoints(wide, 8).map(({ genotype }) => [hex(networkOnnxOf(genotype, 8)), timeOf(genotype)] as const),
   ...operatorPoints(wide, 8).map(
     ({ id, input, middle, chain }) =>
@@ -209,13 +219,15 @@ describe("measureOperators", () => {
     const { table } = result;
     expect(asked).toHaveLength(2 * times.size);
     expect(new Set(asked)).toEqual(new Set(times.keys()));
-    const models = 2 + exits.flatMap(({ widths }) => widths).length + operatorPoints(wide, 8).length + 18;
+    // The network without blocks is also the last of those that tell the cost of the head.
+    const models =
+      1 + heads.length + exits.flatMap(({ widths }) => widths).length + operatorPoints(wide, 8).length + 18;
     expect(store.told.at(-1)).toEqual([2 * models, 2 * models]);
     for (const [i, [done]] of store.told.entries()) expect(done).toBeGreaterThanOrEqual(store.told[i - 1]?.[0] ?? 0);
     expect(result).toMatchObject({ largest, smallest: largest, quietUnit: 2e-3 });
     const narrow = { dilation: 1, scale: 1, middleWidth: 16, outputWidth: 16 };
     const smallest: Genotype = {
-      ...largestGenotype(wide),
+      ...{ ...largestGenotype(wide), joinedWidth: 16, pyramidWidth: 0 },
       stages: [
         { channels: 32, blocks: [narrow] },
         { channels: 48, blocks: [{ ...narrow, middleWidth: 32, outputWidth: 32 }] },
@@ -235,6 +247,11 @@ describe("measureOperators", () => {
       }
     for (const [stage, { widths, costs }] of table.exits.entries())
       for (const [i, width] of widths.entries()) expect(costs[i]).toBeCloseTo(-saved(stage, width), 9);
+    expect(table.head).toEqual({
+      rows: [16, 48],
+      columns: [0, 4, 8],
+      costs: head.costs.map((cost) => expect.closeTo(cost, 9) as number),
+    });
     for (const genotype of checking) expect(genotypeCost(genotype, table) / timeOf(genotype)).toBeCloseTo(1, 9);
     expect(table.check).toEqual({
       networks: 12,

@@ -6,7 +6,7 @@ import {
   type Genotype,
   type SearchSpace,
 } from "../../shared/proto/lathe/v1/space";
-import { candidateId, genotypeCost, smallestGenotype } from "../../shared/space/cost";
+import { candidateId, genotypeCost, headCosts, headPoints, smallestGenotype } from "../../shared/space/cost";
 import { largestGenotype, withoutBlocks } from "../../shared/space/genotype";
 import { operationFields, operations, stageOf } from "../../shared/space/groups";
 import { kindOf } from "../../shared/space/kinds/kinds";
@@ -80,7 +80,8 @@ export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[
  * and by other searches, is in one unit so. A chain of blocks input -> middle -> input, less the cost of an empty run, gives A(input, middle) +
  * B(middle, input). Both get half of it, because only sums over whole networks count, in which every width that a block gives is taken by
  * another of the same kind. Between two kinds that differ in their cost per input channel the sum is off by half of that difference. The fixed part is the time of the network without blocks, and networks with one block tell how it falls where a stage ends in fewer
- * channels (exitPoints). One factor for all blocks is fitted to networks of the space, and others check the table (CostTable.check).
+ * channels (exitPoints).
+ * The same with the searched widths of the head (headPoints). One factor for all blocks is fitted to networks of the space, and others check the table (CostTable.check).
  */
 export async function measureOperators(
   { space, pyramidChannels }: Operators,
@@ -93,7 +94,9 @@ export async function measureOperators(
   if (points.length === 0) throw new LatheError("INVALID_ARGUMENT", "the space has no candidate operations to measure");
   const networkOf = (genotype: Genotype) => networkOnnxOf(genotype, pyramidChannels);
   const exits = exitPoints(space, timer.tile);
-  const ends = [withoutBlocks(space), ...exits.map(({ genotype }) => genotype)];
+  // The last one has the full widths: the network without blocks.
+  const heads = headPoints(space).slice(0, -1);
+  const ends = [withoutBlocks(space), ...exits.map(({ genotype }) => genotype), ...heads];
   const all = ROUNDS * (1 + points.length + ends.length + SAMPLED.scaling + SAMPLED.checking);
   let [measured, fastest] = [0, Infinity];
   const measure = async (models: readonly (() => Uint8Array)[], stopwatch: Stopwatch) => {
@@ -117,6 +120,7 @@ export async function measureOperators(
   const [overhead = 0, ...runs] = await measure([emptyOnnx, ...chains], timer.blocks);
   const [fixed = 0, ...times] = await measureNetworks(ends);
   const ended = exits.map((point, i) => ({ ...point, time: times[i] ?? Number.NaN }));
+  const head = headCosts(space, [...times.slice(exits.length), fixed]);
   const costs = new Map<string, number>();
   points.forEach(({ id, input, middle }, i) => {
     const run = runs[i] ?? Number.NaN;
@@ -128,7 +132,7 @@ export async function measureOperators(
     const metric = CostMetric.COST_METRIC_LATENCY;
     return {
       ...{ metric, candidates: rows, exits: exitCosts(space, ended, rows) },
-      ...{ fixed, device: deviceClass, check: undefined, unit: undefined },
+      ...{ fixed, device: deviceClass, check: undefined, unit: undefined, ...(head && { head }) },
     };
   };
   const { scaling, checking } = sampledNetworks(space, table(1));

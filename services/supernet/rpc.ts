@@ -10,11 +10,12 @@ import type { Architecture, Genotype, SearchSpace } from "../../shared/proto/lat
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { SupernetServiceService, type DescribeSpaceResponse } from "../../shared/proto/lathe/v1/supernet";
 import { service, type Service } from "../../shared/rpc/handlers";
-import { searchedHead } from "../../shared/space/head";
+import { headWidth, searchedHead } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { isMember, largestGenotype, validateGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
-import { liveStages } from "../../shared/space/live";
+import { middleChannels } from "../../shared/space/kinds/kinds";
+import { liveHead, liveStages } from "../../shared/space/live";
 import { operationName } from "../../shared/space/parts";
 import { contributions, log10Size } from "../../shared/space/size";
 import { isSampling } from "../../shared/spec/algorithm";
@@ -119,7 +120,7 @@ function trainedSupernet(searchId: string, history: readonly StoredEvent[]): Fou
   return { spec, space, architecture, checkpoint };
 }
 
-/** Refuses a genotype that is outside the space, or that uses an operation which shrinking has removed. */
+/** Refuses a genotype that is outside the space, or that uses an operation or channels which shrinking has removed. */
 function requireInherited({ space, architecture }: Found, genotype: Genotype): void {
   if (!isMember(space, genotype)) throw invalidField("genotype", "is not a network of the search's space");
   const stages = liveStages(space, architecture);
@@ -127,12 +128,27 @@ function requireInherited({ space, architecture }: Found, genotype: Genotype): v
     stage.blocks.forEach((block, b) => {
       const live = stages[s]?.blocks[b];
       const name = operationName(block);
-      if (live?.operations.some(({ operation }) => operation.name === name)) return;
-      throw new LatheError(
-        "FAILED_PRECONDITION",
-        `genotype.stages[${s}].blocks[${b}]: operation ${name} has left the supernet${live ? "" : " with its block"}`,
-        { reason: "OPERATION_REMOVED" },
-      );
+      const found = live?.operations.find(({ operation }) => operation.name === name);
+      if (!found)
+        throw new LatheError(
+          "FAILED_PRECONDITION",
+          `genotype.stages[${s}].blocks[${b}]: operation ${name} has left the supernet${live ? "" : " with its block"}`,
+          { reason: "OPERATION_REMOVED" },
+        );
+      requireChannels(`stages[${s}].blocks[${b}].middle_width`, middleChannels(block), found.middleChannels);
+      requireChannels(`stages[${s}].blocks[${b}].output_width`, block.outputWidth, found.outputWidth);
     }),
+  );
+  for (const { width, channels } of liveHead(space, architecture))
+    requireChannels(width.name, headWidth(width, genotype), channels);
+}
+
+/** Refuses more channels than the supernet still has. */
+function requireChannels(field: string, channels: number, most: number): void {
+  if (channels <= most) return;
+  throw new LatheError(
+    "FAILED_PRECONDITION",
+    `genotype.${field}: channels from ${most} on have left the supernet, the network has ${channels}`,
+    { reason: "WIDTH_REMOVED" },
   );
 }

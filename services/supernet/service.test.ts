@@ -135,6 +135,29 @@ describe("a train work item", () => {
       code: "FAILED_PRECONDITION",
       reason: "OPERATION_REMOVED",
     });
+    // A width that is wider than every surviving one has no channels to inherit.
+    const narrow = genotype.stages.flatMap(({ blocks }, s) =>
+      blocks.flatMap((widths, b) =>
+        (
+          [
+            ["middleWidth", "middle_width"],
+            ["outputWidth", "output_width"],
+          ] as const
+        )
+          .filter(([key]) => widths[key] < space.stages[s]!.channels)
+          .map(([key, field]) => ({ s, b, key, field })),
+      ),
+    );
+    expect(narrow).not.toEqual([]);
+    for (const { s, b, key, field } of narrow) {
+      const wider = structuredClone(genotype);
+      wider.stages[s]!.blocks[b]![key] = space.stages[s]!.channels;
+      await expect(client().evaluateArchitecture({ searchId: id, genotype: wider })).rejects.toMatchObject({
+        ...{ code: "FAILED_PRECONDITION", reason: "WIDTH_REMOVED" },
+        message: expect.stringContaining(`genotype.stages[${s}].blocks[${b}].${field}: `) as string,
+      });
+    }
+
     const foreign = { ...genotype, stemChannels: 5 };
     await expect(client().evaluateArchitecture({ searchId: id, genotype: foreign })).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",

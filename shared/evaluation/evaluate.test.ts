@@ -84,7 +84,7 @@ describe("an evaluation", () => {
   const parameters = {
     weights: randomBuffer(supernet.weights, random),
     stats: randomBuffer(supernet.stats, random),
-    alphas: packAlphas(supernet.stages, supernet.alphas, supernet.architecture),
+    alphas: packAlphas(supernet, supernet.architecture),
   };
 
   it("has the scores of a count pixel by pixel, also if the last batch is short", async () => {

@@ -1,19 +1,26 @@
 import { upTo } from "../engine/signature";
 import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
 import { choicesOf } from "../space/genotype";
-import type { LiveBlock, LiveOperation, LiveStage } from "../space/live";
+import type { LiveBlock, LiveHeadWidth, LiveOperation, LiveStage } from "../space/live";
 import { axis, finder, type DeclaredTensor, type TensorTable } from "./declaration";
+
+/** The live groups of a supernet. */
+export interface Searched {
+  stages: readonly LiveStage[];
+  /** The searched widths of its head. */
+  head: readonly LiveHeadWidth[];
+}
 
 /**
  * Declares the architecture parameters of a supernet: per stage [depths], per block [operations] and, for output and middle widths,
- * [operations, widths]. The last axis holds every width of the stage, also removed ones.
+ * [operations, widths], whose last axis holds every width of the stage, also removed ones; per searched width of the head [widths].
  */
-export function declareAlphas(stages: readonly LiveStage[]): DeclaredTensor[] {
+export function declareAlphas({ stages, head }: Searched): DeclaredTensor[] {
   const tensor = (part: string, layer: string, axes: DeclaredTensor["axes"]): DeclaredTensor => ({
     ...{ part, layer, kind: "alpha", name: `${part}/${layer}`, axes },
   });
   const survivors = ({ id, survivors: elements }: Group) => [{ of: id, elements }];
-  return stages.flatMap((stage) => {
+  const inStages = stages.flatMap((stage) => {
     const widths = (block: LiveBlock, layer: "output" | "middle") => {
       const rows = block.operations.flatMap((entry) => axis(entry[layer].id, 1));
       return tensor(block.name, layer, [rows, axis("width", stage.widths.length)]);
@@ -27,6 +34,7 @@ export function declareAlphas(stages: readonly LiveStage[]): DeclaredTensor[] {
       ]),
     ];
   });
+  return [...inStages, ...head.map(({ width, group }) => tensor("head", width.field, [survivors(group)]))];
 }
 
 /** One value for each searched dimension. */
@@ -40,8 +48,13 @@ export interface AlphaRow {
   columns: readonly number[];
 }
 
-/** The rows of all groups: depths of stages, operations of blocks, output widths of operations, middle widths of operations. */
-export function alphaRows(stages: readonly LiveStage[], alphas: TensorTable): AlphaRow[] {
+/** A supernet's live groups, with the table of its flat architecture parameters. */
+export interface Parametrised extends Searched {
+  alphas: TensorTable;
+}
+
+/** The rows of all groups: depths of stages, operations of blocks, output widths of operations, middle widths of operations, widths of the head. */
+export function alphaRows({ stages, head, alphas }: Parametrised): AlphaRow[] {
   const find = finder(alphas);
   const row = (part: string, layer: string, dimension: keyof PerDimension, group: Group): AlphaRow => {
     const { tensor, row: index } = find({ part, layer, kind: "alpha" }, group.id);
@@ -56,6 +69,7 @@ export function alphaRows(stages: readonly LiveStage[], alphas: TensorTable): Al
     ...blocksOf(stages).map(({ block }) => row(block.name, "operation", "operation", block.choice)),
     ...operations.map(({ block, entry }) => row(block.name, "output", "outputWidth", entry.output)),
     ...operations.map(({ block, entry }) => row(block.name, "middle", "middleWidth", entry.middle)),
+    ...head.map(({ width, group }) => row("head", width.field, "outputWidth", group)),
   ];
 }
 
@@ -81,22 +95,17 @@ export function operationsOf(stages: readonly LiveStage[]): (Owner & { b: number
 }
 
 /** Flat architecture parameters from the alphas of an architecture's groups; removed candidates get 0. */
-export function packAlphas(stages: readonly LiveStage[], table: TensorTable, architecture: Architecture): Float32Array {
-  const buffer = new Float32Array(table.size);
-  for (const { group, places } of placed(stages, table, architecture))
+export function packAlphas(of: Parametrised, architecture: Architecture): Float32Array {
+  const buffer = new Float32Array(of.alphas.size);
+  for (const { group, places } of placed(of, architecture))
     places.forEach((place, index) => (buffer[place] = group.alphas[index] ?? 0));
   return buffer;
 }
 
 /** An architecture whose alphas are the values of flat architecture parameters. */
-export function unpackAlphas(
-  stages: readonly LiveStage[],
-  table: TensorTable,
-  architecture: Architecture,
-  buffer: Float32Array,
-): Architecture {
+export function unpackAlphas(of: Parametrised, architecture: Architecture, buffer: Float32Array): Architecture {
   return {
-    groups: placed(stages, table, architecture).map(({ group, places }) => ({
+    groups: placed(of, architecture).map(({ group, places }) => ({
       ...group,
       alphas: places.map((place) => buffer[place] ?? 0),
     })),
@@ -104,8 +113,8 @@ export function unpackAlphas(
 }
 
 /** The groups of an architecture, with each survivor's index in the flat architecture parameters. */
-function placed(stages: readonly LiveStage[], table: TensorTable, { groups }: Architecture) {
-  const rows = new Map(alphaRows(stages, table).map((row) => [row.group.id, row]));
+function placed(of: Parametrised, { groups }: Architecture) {
+  const rows = new Map(alphaRows(of).map((row) => [row.group.id, row]));
   return groups.map((group) => {
     const row = rows.get(group.id);
     if (row?.columns.length !== group.survivors.length)
@@ -118,15 +127,14 @@ function placed(stages: readonly LiveStage[], table: TensorTable, { groups }: Ar
 const CERTAIN = 200;
 
 /** The parts of a supernet that pathAlphas reads. */
-interface Path {
+interface Path extends Parametrised {
   space: SearchSpace;
-  stages: readonly LiveStage[];
-  alphas: TensorTable;
   architecture: Architecture;
 }
 
 /** Flat architecture parameters with which a whole supernet computes exactly the network of a genotype. */
-export function pathAlphas({ space, stages, alphas, architecture }: Path, genotype: Genotype): Float32Array {
+export function pathAlphas(supernet: Path, genotype: Genotype): Float32Array {
+  const { space, architecture } = supernet;
   const chosen = choicesOf(space, genotype);
   // A group that the genotype does not use lies below a candidate with p = 0, so its choice has no effect.
   const sign = (id: string, survivor: number) => (survivor === (chosen.get(id) ?? 0) ? CERTAIN : -CERTAIN);
@@ -134,5 +142,5 @@ export function pathAlphas({ space, stages, alphas, architecture }: Path, genoty
     ...group,
     alphas: group.survivors.map((survivor) => sign(group.id, survivor)),
   }));
-  return packAlphas(stages, alphas, { groups });
+  return packAlphas(supernet, { groups });
 }

@@ -59,11 +59,11 @@ export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile:
         blockedReduction(weights, name, planFor(plans.reductions, name), x, norm, presence),
       stage: (weights, stage, choices, input, norm, dropouts) =>
         blockedStage(weights, stage, choices, input, norm, plans.mixtures, dropouts),
-      head: (weights, features, norm) => {
+      head: (weights, features, norm, factors) => {
         // The search head does not read the stem.
         const stem = head.kind === "search" ? features.stem : plain(features.stem, space.stemChannels, 2);
         const outputs = features.outputs.map((x, s) => plain(x, at(stages, s).outputs, strideOf(s + 1)));
-        return headLogits(head, weights, { stem, outputs }, norm);
+        return headLogits(head, weights, { stem, outputs }, norm, { factors });
       },
     }),
   };

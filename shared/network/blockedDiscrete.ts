@@ -54,7 +54,7 @@ export function blockedDiscrete(network: DiscreteNetwork, batch: number, tile: n
         }
         return plain(x, at(stage.blocks, stage.blocks.length - 1).outputs, strideOf(s + 1));
       });
-      return headLogits(network.head, weights, { stem, outputs }, norm, dropouts);
+      return headLogits(network.head, weights, { stem, outputs }, norm, { dropouts });
     },
   };
 }

@@ -118,7 +118,7 @@ export function decodeSupernet(
 
 /** The state before the first step: moments are 0, architecture parameters come from the architecture. */
 export function firstState(supernet: DeclaredSupernet, weights: Float32Array, stats: Float32Array): SupernetState {
-  const alphas = packAlphas(supernet.stages, supernet.alphas, supernet.architecture);
+  const alphas = packAlphas(supernet, supernet.architecture);
   return { supernet, weights: unoptimized(weights), stats, alphas: unoptimized(alphas) };
 }
 

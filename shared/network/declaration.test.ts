@@ -154,10 +154,18 @@ describe("an axis is as long as its groups' survivors make it", () => {
     const [c1, c2] = any.stages.map(({ channels }) => channels);
     const lengths = new Map<string, number>([
       ...Object.entries({ image: 3, stem: any.stemChannels - 3, classes: any.classes }),
-      // The units of the aggregation head.
-      ...PYRAMID_BINS.map((bins) => [`pyramid${bins}`, any.pyramidChannels!] as const),
-      ...Object.entries({ context: c2!, join2: c2!, fusion: c2!, detail: c1! }),
     ]);
+    // The units of the aggregation head: the widest survivor of a searched width, else all channels.
+    const ofHead = (id: string, widths: readonly number[] | undefined, full: number) => {
+      if (!widths?.length) return full;
+      lengths.set(id, group(architecture, id).survivors.length);
+      return widest(id, widths);
+    };
+    const { joined, pyramid } = { ...any.headWidths };
+    const [wide, branch] = [ofHead("head/joined", joined, c2!), ofHead("head/pyramid", pyramid, any.pyramidChannels!)];
+    for (const bins of PYRAMID_BINS) lengths.set(`pyramid${bins}`, branch);
+    for (const unit of ["context", "join2", "fusion"]) lengths.set(unit, wide);
+    lengths.set("detail", c1!);
     any.stages.forEach(({ channels, widths, minDepth }, index) => {
       const stage = `stage${index + 1}`;
       const before = any.stages[index - 1]?.channels ?? any.stemChannels;

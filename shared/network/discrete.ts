@@ -36,7 +36,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
     return x;
   });
   declareHead(declaration, head, { ...genotype, stem, outputs });
-  const channels = genotype.stages[1]?.channels ?? 0;
+  const channels = genotype.joinedWidth ?? genotype.stages[1]?.channels ?? 0;
   const probability = head.kind === "aggregation" ? head.dropout : 0;
   return {
     genotype,
@@ -57,7 +57,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
         });
         return x;
       });
-      return headLogits(head, weights, { stem, outputs }, norm, dropouts);
+      return headLogits(head, weights, { stem, outputs }, norm, { dropouts });
     },
   };
 }

@@ -3,20 +3,26 @@ import { unpack } from "../engine/parameters";
 import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
 import { ModelProto } from "../proto/onnx/onnx";
+import type { Genotype } from "../proto/lathe/v1/space";
 import { noise, randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { buildDiscrete, type DiscreteNetwork } from "./discrete";
 import type { Head } from "../space/head";
+import { PYRAMID_BINS } from "../space/networkCosts";
 import { networkOnnx } from "./export";
 import { inferenceNorm } from "./layers";
 
 const CLASSES = ["road", "sky", "tree", "car", "überweg"];
 const random = uniform(21);
-const genotype = randomGenotype(smallSpace(), random);
-const heads: Head[] = [
-  { kind: "search" },
-  { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 },
-  { kind: "aggregation", pyramidChannels: 3, dropout: 0, coarse: true },
+const drawn = randomGenotype(smallSpace(), random);
+const heads: [Head, Pick<Genotype, "joinedWidth" | "pyramidWidth">][] = [
+  [{ kind: "search" }, {}],
+  [{ kind: "aggregation", pyramidChannels: 3, dropout: 0.1 }, {}],
+  [
+    { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 },
+    { joinedWidth: 5, pyramidWidth: 0 },
+  ],
+  [{ kind: "aggregation", pyramidChannels: 3, dropout: 0, coarse: true }, { pyramidWidth: 2 }],
 ];
 
 function parametersOf(network: DiscreteNetwork) {
@@ -36,7 +42,8 @@ function eagerLogits(
   );
 }
 
-describe.each(heads)("ONNX of a network with the $kind head", (head) => {
+describe.each(heads)("ONNX of a network with the head %j and its widths %j", (head, widths) => {
+  const genotype = { ...drawn, ...widths };
   const network = buildDiscrete(genotype, head);
   const parameters = parametersOf(network);
 
@@ -76,6 +83,7 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
     expect(node.filter(({ opType }) => opType === "BatchNormalization")).toEqual([]);
     // A reduction has two: its own, and one that scales the pooled channels. So has the fusion of the head: one for each of its parts.
     const blocks = genotype.stages.reduce((sum, stage) => sum + stage.blocks.length, 0);
-    expect(convolutions).toHaveLength(6 + 2 * blocks + (head.kind === "search" ? 1 : 10));
+    const branches = widths.pyramidWidth === 0 ? 0 : PYRAMID_BINS.length;
+    expect(convolutions).toHaveLength(6 + 2 * blocks + (head.kind === "search" ? 1 : 5 + branches));
   });
 });

@@ -1,5 +1,6 @@
 import { take } from "../engine/ops/take";
 import { tf } from "../engine/tf";
+import { JOINED } from "../space/head";
 import { kindOf } from "../space/kinds/kinds";
 import { at, type LiveBlock, type LiveStage } from "../space/live";
 import type { Relaxation } from "./relaxation";
@@ -87,6 +88,27 @@ function maskRanges(stages: readonly LiveStage[]): { position: number; expansion
     const found = blocks.flatMap(({ operations }) => operations.map(({ operation }) => kindOf(operation).expansion));
     return [...new Set([1, ...found])].map((expansion) => ({ position, expansion, length: expansion * channels }));
   });
+}
+
+/** Expected masks of the channels of the head's units. Absent: all are present. */
+export interface HeadFactors {
+  /** E[m] of the context, the joined stages and the fusion, [channels]. */
+  joined?: tf.Tensor1D;
+  /** E[m] of each branch of the pyramid pooling, [channels]. */
+  pyramid?: tf.Tensor1D;
+}
+
+/** Computes the expected masks of the head's searched widths: sum_j p_j m_j. */
+export function headFactors({ head }: Relaxation): HeadFactors {
+  const factors: HeadFactors = {};
+  for (const { live, p } of head) {
+    const { width, widths, channels } = live;
+    if (widths.length === 1) continue;
+    const masks = widths.map((each) => Array.from({ length: channels }, (_, c) => (c < each ? 1 : 0)));
+    const expected = tf.matMul(tf.reshape(p, [1, widths.length]), tf.tensor2d(masks, [widths.length, channels]));
+    factors[width === JOINED ? "joined" : "pyramid"] = tf.reshape<tf.Rank.R1>(expected, [channels]);
+  }
+  return factors;
 }
 
 function wantedOf(

@@ -15,14 +15,15 @@ type Map = number[][][];
 const [HEIGHT, WIDTH, CLASSES] = [32, 64, 3];
 const head: Head = { kind: "aggregation", pyramidChannels: 2, dropout: 0 };
 
-/** Networks with outputs of the given channels, the last block's of each stage. */
-const networkOf = (...outputs: number[]) => {
+/** A network with outputs of the given channels, the last block's of each stage, and with these widths of its head. */
+const networkOf = (outputs: readonly number[], widths: Pick<Genotype, "joinedWidth" | "pyramidWidth">) => {
   const genotype: Genotype = {
     ...{ inputHeight: HEIGHT, inputWidth: WIDTH, classes: CLASSES, stemChannels: 4 },
     stages: outputs.map((outputWidth, s) => ({
       channels: 8 + 4 * s,
       blocks: [{ dilation: 1, scale: 1, middleWidth: 4, outputWidth }],
     })),
+    ...widths,
   };
   return buildDiscrete(genotype, head);
 };
@@ -98,7 +99,8 @@ function byPixel(
     });
   };
   const last = stages.at(-1)!;
-  const pyramid = PYRAMID_BINS.flatMap((bins) => resized(unit(`pyramid${bins}`, pooled(last, bins)), ...size(last)));
+  const bins = PYRAMID_BINS.filter((count) => values[`head/pyramid${count}/conv`]);
+  const pyramid = bins.flatMap((bins) => resized(unit(`pyramid${bins}`, pooled(last, bins)), ...size(last)));
   let context = unit("context", [...last, ...pyramid]);
   for (let s = stages.length - 2; s > 0; s--) {
     const added = norm(`head/join${s + 1}/norm`, convolution(`head/join${s + 1}/conv`, stages[s]!, 1));
@@ -123,29 +125,35 @@ function byPixel(
 }
 
 it.each([
-  [2, [5, 9]],
-  [3, [5, 9, 10]],
-  [4, [5, 9, 10, 14]],
-])("the aggregation head of %d stages joins them as the method says, pixel by pixel", (_, widths) => {
-  const network = networkOf(...widths);
-  const random = uniform(5);
-  const [weights, stats] = [network.weights, network.stats].map((table) => randomBuffer(table, random));
-  const maps = [4, ...widths].map((channels, level): [number, number, number] => [
-    ...([channels, HEIGHT / 2 ** (level + 1), WIDTH / 2 ** (level + 1)] as const),
-  ]);
-  const features = maps.map((shape) => tf.tensor(noise(shape[0] * shape[1] * shape[2], random), [1, ...shape]));
-  tf.tidy(() => {
-    const [values, statistics] = [
-      unpack(tf.tensor1d(weights!), network.weights),
-      unpack(tf.tensor1d(stats!), network.stats),
-    ];
-    const [stem, ...outputs] = features as [tf.Tensor, ...tf.Tensor[]];
-    const got = headLogits(head, values, { stem, outputs }, inferenceNorm(statistics));
-    const [first, ...rest] = features.map((x) => (x.arraySync() as Map[])[0]!);
-    const want = byPixel(values, statistics, first!, rest);
-    const flat = want.flat(2);
-    const largest = Math.max(...flat.map(Math.abs));
-    expect(Math.max(...flat.map((value, i) => Math.abs(value - got.dataSync()[i]!))) / largest).toBeLessThan(1e-5);
-    expect(largest).toBeGreaterThan(0.1);
-  });
-});
+  [[5, 9], {}, 5],
+  [[5, 9, 10], {}, 5],
+  [[5, 9, 10, 14], {}, 5],
+  [[5, 9, 10], { joinedWidth: 7, pyramidWidth: 1 }, 5],
+  [[5, 9, 10], { joinedWidth: 3, pyramidWidth: 0 }, 0],
+])(
+  "the aggregation head of stages of %j, with widths %j, joins them as the method says, pixel by pixel",
+  (widths, own, branches) => {
+    const network = networkOf(widths, own);
+    expect(network.weights.entries.filter(({ name }) => /pyramid.*conv$/.test(name))).toHaveLength(branches);
+    const random = uniform(5);
+    const [weights, stats] = [network.weights, network.stats].map((table) => randomBuffer(table, random));
+    const maps = [4, ...widths].map((channels, level): [number, number, number] => [
+      ...([channels, HEIGHT / 2 ** (level + 1), WIDTH / 2 ** (level + 1)] as const),
+    ]);
+    const features = maps.map((shape) => tf.tensor(noise(shape[0] * shape[1] * shape[2], random), [1, ...shape]));
+    tf.tidy(() => {
+      const [values, statistics] = [
+        unpack(tf.tensor1d(weights!), network.weights),
+        unpack(tf.tensor1d(stats!), network.stats),
+      ];
+      const [stem, ...outputs] = features as [tf.Tensor, ...tf.Tensor[]];
+      const got = headLogits(head, values, { stem, outputs }, inferenceNorm(statistics));
+      const [first, ...rest] = features.map((x) => (x.arraySync() as Map[])[0]!);
+      const want = byPixel(values, statistics, first!, rest);
+      const flat = want.flat(2);
+      const largest = Math.max(...flat.map(Math.abs));
+      expect(Math.max(...flat.map((value, i) => Math.abs(value - got.dataSync()[i]!))) / largest).toBeLessThan(1e-5);
+      expect(largest).toBeGreaterThan(0.1);
+    });
+  },
+);

@@ -9,6 +9,7 @@ import { PYRAMID_BINS } from "../space/networkCosts";
 import { at } from "../space/live";
 import { FIRST_JOINED, stageName } from "../space/parts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
+import type { HeadFactors } from "./factors";
 import { named, normed, type Norm, type Tensors } from "./layers";
 
 /** The axes that the filters of a head join. */
@@ -19,6 +20,9 @@ interface HeadShape {
   outputs: readonly Axis[];
   /** The declared channels of the stages. C1 and C2 are the widths of the aggregation head's own convolutions. */
   stages: readonly { channels: number }[];
+  /** Widths of its units. Absent: C2, and the channels of the pyramid. */
+  joinedWidth?: number | undefined;
+  pyramidWidth?: number | undefined;
 }
 
 /** Declares the head of a network. */
@@ -66,10 +70,11 @@ function declareAggregationHead(declaration: Declaration, pyramidChannels: numbe
     declareNorm(declaration, { part: "head", layer: `${name}/norm` }, outputs);
     return outputs;
   };
-  const { stem, outputs, stages } = shape;
-  const [c1, c2] = [at(stages, 0).channels, at(stages, 1).channels];
+  const { stem, outputs, stages, pyramidWidth = pyramidChannels } = shape;
+  const [c1, c2] = [at(stages, 0).channels, shape.joinedWidth ?? at(stages, 1).channels];
   const [low, high] = [at(outputs, 0), at(outputs, outputs.length - 1)];
-  const pyramid = PYRAMID_BINS.flatMap((bins) => conv(`pyramid${bins}`, high, pyramidChannels, 1));
+  const bins = pyramidWidth > 0 ? PYRAMID_BINS : [];
+  const pyramid = bins.flatMap((count) => conv(`pyramid${count}`, high, pyramidWidth, 1));
   const context = conv("context", [...high, ...pyramid], c2, 1);
   for (const { name, index } of middles(outputs)) conv(name, at(outputs, index), c2, 1);
   const detail = conv("detail", [...low, ...stem], c1, 3);
@@ -94,18 +99,18 @@ export interface Features {
   outputs: readonly tf.Tensor[];
 }
 
-/** Logits of the features of a network, at 1/headStride of the images. */
+/** Logits of the features of a network, at 1/headStride of the images. dropouts and factors: of an aggregation head. */
 export function headLogits(
   head: Head,
   weights: Tensors,
   features: Features,
   norm: Norm,
-  dropouts: Tensors = {},
+  { dropouts = {}, factors = {} }: { dropouts?: Tensors; factors?: HeadFactors } = {},
 ): tf.Tensor4D {
   return scoped("head", () =>
     head.kind === "search"
       ? searchHead(weights, features.outputs)
-      : aggregationHead(head, weights, features, norm, dropouts),
+      : aggregationHead(head, weights, features, norm, dropouts, factors),
   );
 }
 
@@ -120,29 +125,32 @@ function aggregationHead(
   features: Features,
   norm: Norm,
   dropouts: Tensors,
+  factors: HeadFactors,
 ): tf.Tensor4D {
   const drop = (name: (typeof DROPPED)[number], x: tf.Tensor) => {
-    const factors = dropouts[dropoutName(name)];
-    return factors ? tf.mul(x, factors) : x;
+    const dropped = dropouts[dropoutName(name)];
+    return dropped ? tf.mul(x, dropped) : x;
   };
-  const convolved = (name: string, x: tf.Tensor) =>
-    normed(weights, `head/${name}/norm`, conv2d(x, named(weights, `head/${name}/conv`)), norm);
-  const unit = (name: string, x: tf.Tensor) => relu(convolved(name, x));
+  const convolved = (name: string, x: tf.Tensor, mask?: tf.Tensor) =>
+    normed(weights, `head/${name}/norm`, conv2d(x, named(weights, `head/${name}/conv`)), norm, mask);
+  const unit = (name: string, x: tf.Tensor, mask?: tf.Tensor) => relu(convolved(name, x, mask));
   const { stem, outputs } = features;
   const [low, high] = [at(outputs, 0), at(outputs, outputs.length - 1)];
   const [, , height, width] = high.shape as [number, number, number, number];
   const [, , h4, w4] = low.shape as [number, number, number, number];
-  const pyramid = PYRAMID_BINS.map((bins) =>
-    resizeBilinear(unit(`pyramid${bins}`, adaptiveAveragePool(high, bins, bins)), height, width),
+  // A head whose pyramid has a width of 0 has no branches.
+  const pyramid = PYRAMID_BINS.filter((bins) => weights[`head/pyramid${bins}/conv`]).map((bins) =>
+    resizeBilinear(unit(`pyramid${bins}`, adaptiveAveragePool(high, bins, bins), factors.pyramid), height, width),
   );
-  const context = drop("context", unit("context", tf.concat([high, ...pyramid], 1)));
+  const last = pyramid.length > 0 ? tf.concat([high, ...pyramid], 1) : high;
+  const context = drop("context", unit("context", last, factors.joined));
   const joined = middles(outputs).reduce((deeper: tf.Tensor, { name, index }) => {
     const x = at(outputs, index);
     const [, , rows, columns] = x.shape as [number, number, number, number];
-    return relu(tf.add(convolved(name, x), resizeBilinear(deeper, rows, columns)));
+    return relu(tf.add(convolved(name, x, factors.joined), resizeBilinear(deeper, rows, columns)));
   }, context);
   const detail = unit("detail", tf.concat([low, averagePool2x2(stem)], 1));
-  const fusion = unit("fusion", tf.concat([resizeBilinear(joined, h4, w4), detail], 1));
+  const fusion = unit("fusion", tf.concat([resizeBilinear(joined, h4, w4), detail], 1), factors.joined);
   const logits = biased(weights, "head/classifier/conv", "head/classifier/bias", drop("fusion", fusion));
   if (coarse) return logits;
   const [, , h2, w2] = stem.shape as [number, number, number, number];

@@ -47,7 +47,7 @@ function vectorsOf(supernet: DeclaredSupernet, random: () => number, architectur
   return {
     weights: randomBuffer(supernet.weights, random),
     stats: randomBuffer(supernet.stats, random),
-    alphas: packAlphas(supernet.stages, supernet.alphas, architecture),
+    alphas: packAlphas(supernet, architecture),
   };
 }
 
@@ -71,7 +71,7 @@ describe("inheritBuffer on a shrink", () => {
       const [from, to] = [buildSupernet(space, before), buildSupernet(space, after)];
       const old = vectorsOf(from, random);
       const images = picture(space, random);
-      const silenced = { ...old, alphas: packAlphas(from.stages, from.alphas, silence(before, after)) };
+      const silenced = { ...old, alphas: packAlphas(from, silence(before, after)) };
       const got = supernetLogits(to, shrink(old, from, to), images);
       expect(relativeDifference(got, supernetLogits(from, silenced, images))).toBeLessThan(1e-5);
       expect(to.weights.size).toBeLessThanOrEqual(from.weights.size);

@@ -1,6 +1,7 @@
 import { tf } from "../engine/tf";
 import type { CandidateCost, CostTable } from "../proto/lathe/v1/space";
-import { candidateCosts, exitCost, inputCost, outputCost } from "../space/cost";
+import { candidateCosts, exitCost, headCost, inputCost, outputCost } from "../space/cost";
+import { JOINED, PYRAMID, type HeadWidth } from "../space/head";
 import { at, type LiveStage } from "../space/live";
 import { blocksOf, operationsOf, type AlphaRow, type PerDimension } from "./alphas";
 import { matrix, type Relaxation } from "./relaxation";
@@ -26,7 +27,7 @@ export function weightedSsr({ rows, logs }: Relaxation, weights: PerDimension): 
 /**
  * Expected cost of the supernet (docs/method.md#expected-cost), a scalar in the unit of the table: per block the sum over operations of
  * p_o (E[A_o(in, mid)] + E[B_o(mid, out)] + c), times the probability that the network exits at or after the block, plus E[X_k(out)] of each
- * stage's last block.
+ * stage's last block, plus E[H] of the head.
  */
 export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxation, table: CostTable): tf.Scalar {
   const costOf = candidateCosts(table);
@@ -38,7 +39,22 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
   const fixed = tf.mul(relaxation.operations, tf.tensor1d(rows.map((row) => row.fixed)));
   const costs = tf.add(widthCosts(stages, relaxation, rows), fixed);
   const blocks = tf.add<tf.Scalar>(tf.sum(reached(stages, relaxation, costs)), table.fixed);
-  return table.exits.length > 0 ? tf.add(blocks, exitCosts(stages, relaxation, table)) : blocks;
+  const exits = table.exits.length > 0 ? tf.add<tf.Scalar>(blocks, exitCosts(stages, relaxation, table)) : blocks;
+  return relaxation.head.length > 0 ? tf.add(exits, headCosts(relaxation, table)) : exits;
+}
+
+/** sum_ij p_i q_j H(i, j), a scalar, with p and q the distributions of the head's joined width and of its pyramid's. */
+function headCosts({ head }: Relaxation, table: CostTable): tf.Scalar {
+  // A width that is not searched is full.
+  const chances = (of: HeadWidth) => {
+    const found = head.find(({ live }) => live.width === of);
+    return { widths: found?.live.widths ?? [undefined], p: found?.p ?? tf.tensor1d([1]) };
+  };
+  const [joined, pyramid] = [chances(JOINED), chances(PYRAMID)];
+  const [rows, columns] = [joined.widths.length, pyramid.widths.length];
+  const costs = matrix(rows, columns, (row, column) => headCost(table, joined.widths[row], pyramid.widths[column]));
+  const byPyramid = tf.matMul(tf.reshape(joined.p, [1, rows]), costs);
+  return tf.reshape<tf.Rank.R0>(tf.matMul(byPyramid, tf.reshape(pyramid.p, [columns, 1])), []);
 }
 
 /**

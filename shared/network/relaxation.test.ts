@@ -8,7 +8,7 @@ import { decidedArchitecture } from "../space/decided";
 import { keepSome, randomGenotype, smallSpace } from "../testing/networks";
 import { measuredTable, randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { packAlphas, unpackAlphas } from "./alphas";
-import { channelFactors } from "./factors";
+import { channelFactors, headFactors } from "./factors";
 import { expectedCost, weightedSsr } from "./penalties";
 import { exitProbabilities, type Relaxation } from "./relaxation";
 import { buildSupernet, type Supernet } from "./supernet";
@@ -20,7 +20,7 @@ const cases = Array.from({ length: 12 }, (_, seed): [number, SearchSpace, Archit
 });
 
 const relaxed = (supernet: Supernet, architecture: Architecture): Relaxation =>
-  supernet.relax(tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, architecture)));
+  supernet.relax(tf.tensor1d(packAlphas(supernet, architecture)));
 const values = (tensor: tf.Tensor): number[] => [...tensor.dataSync<"float32">()];
 const close = (got: ArrayLike<number>, want: ArrayLike<number>) =>
   expect(relativeDifference(got, want)).toBeLessThan(2e-6);
@@ -129,13 +129,22 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
       close(values(expectedCost(supernet.stages, relaxation, each)), [costByArithmetic(space, architecture, each)]);
   });
 
+  it("have the expected masks of the head's widths", () => {
+    const { joined, pyramid } = headFactors(relaxation);
+    const of = (id: string, widths: readonly number[] | undefined, mask: tf.Tensor1D | undefined) => {
+      const entry = architecture.groups.find((one) => one.id === id);
+      const open = entry !== undefined && entry.survivors.length > 1;
+      expect(mask !== undefined).toBe(open);
+      if (!open || !mask) return;
+      const channels = Math.max(...entry.survivors.map((survivor) => widths![survivor]!));
+      close(values(mask), expectedMask(entry, widths!, channels));
+    };
+    of("head/joined", space.headWidths?.joined, joined);
+    of("head/pyramid", space.headWidths?.pyramid, pyramid);
+  });
+
   it("are unpacked from the flat vector as they were packed", () => {
-    const back = unpackAlphas(
-      supernet.stages,
-      supernet.alphas,
-      architecture,
-      packAlphas(supernet.stages, supernet.alphas, architecture),
-    );
+    const back = unpackAlphas(supernet, architecture, packAlphas(supernet, architecture));
     expect(back).toEqual({
       groups: architecture.groups.map((entry) => ({ ...entry, alphas: entry.alphas.map(Math.fround) })),
     });
@@ -155,7 +164,7 @@ describe("decided groups", () => {
 
   it("are constants: no derivative reaches their parameters", () => {
     const supernet = buildSupernet(space, decided);
-    const flat = tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, decided));
+    const flat = tf.tensor1d(packAlphas(supernet, decided));
     const everything = (alphas: tf.Tensor1D) => {
       const relaxation = supernet.relax(alphas);
       const penalty = weightedSsr(relaxation, EVERY_DIMENSION);
@@ -215,7 +224,7 @@ describe("candidates with p = 0 that have not been removed", () => {
   const supernet = buildSupernet(space, extreme);
 
   it("have the SSR of their alphas, and derivatives that sum to 0 where sigmoid has a slope of 1 in logarithm", () => {
-    const flat = tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, extreme));
+    const flat = tf.tensor1d(packAlphas(supernet, extreme));
     const loss = (alphas: tf.Tensor1D) => weightedSsr(supernet.relax(alphas), EVERY_DIMENSION);
     const { value, grad } = tf.valueAndGrad(loss)(flat);
     const dimensions = [

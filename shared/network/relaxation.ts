@@ -1,8 +1,7 @@
 import { take } from "../engine/ops/take";
 import { tf } from "../engine/tf";
-import { at, type LiveStage } from "../space/live";
-import { alphaRows, blocksOf, operationsOf, type AlphaRow } from "./alphas";
-import type { TensorTable } from "./declaration";
+import { at, type LiveHeadWidth, type LiveStage } from "../space/live";
+import { alphaRows, blocksOf, operationsOf, type AlphaRow, type Parametrised, type Searched } from "./alphas";
 
 /**
  * The relaxed choices of a supernet. The tensors cover all groups at once: a step has hundreds of groups, and every node of a graph costs
@@ -23,12 +22,14 @@ export interface Relaxation {
    * output of the stage before.
    */
   widths: tf.Tensor2D;
+  /** The searched widths of the head, each with the distribution over its survivors, [m]. */
+  head: readonly { live: LiveHeadWidth; p: tf.Tensor1D }[];
 }
 
 /** The largest number of candidates that a group has. */
-function mostCandidates(stages: readonly LiveStage[]): number {
+function mostCandidates({ stages, head }: Searched): number {
   const groups = stages.flatMap(({ exits, widths, blocks }) => [exits, widths, ...blocks.map((one) => one.operations)]);
-  return Math.max(...groups.map(({ length }) => length));
+  return Math.max(...[...groups, ...head.map(({ widths }) => widths)].map(({ length }) => length));
 }
 
 /** log p of a removed candidate: finite, but exp(GONE) is exactly 0 in float32. */
@@ -39,21 +40,28 @@ const GONE = -1e9;
  * survivors, evaluated as the softmax of log sigmoid(alpha), so that log p and its derivative stay finite where a sigmoid is 0 in float32.
  * A decided group has p = 1 exactly and does not read its parameter. If all groups are decided, the choices are constants.
  */
-export function relax(stages: readonly LiveStage[], table: TensorTable, alphas: tf.Tensor1D): Relaxation {
-  const rows = alphaRows(stages, table);
-  const n = mostCandidates(stages);
+export function relax(supernet: Parametrised, alphas: tf.Tensor1D): Relaxation {
+  const { stages, head } = supernet;
+  const rows = alphaRows(supernet);
+  const n = mostCandidates(supernet);
   const owners = operationsOf(stages);
   const [b, k] = [blocksOf(stages).length, owners.length];
   const { p, logs } = probabilities(rows, n, alphas);
-  type Four = [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
-  const [depths, choices, outputs, middles] = tf.split(p, [stages.length, b, k, k]) as Four;
+  type Parts = [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, ...tf.Tensor2D[]];
+  const sizes = [stages.length, b, k, k, ...head.map(() => 1)];
+  const [depths, choices, outputs, middles, ...ofHead] = tf.split(p, sizes) as Parts;
   const chosenAt = owners.map(({ block, b: row, operation }) => row * n + block.operations.indexOf(operation));
   const operations = take(choices, chosenAt);
   const chosen = tf.mul(outputs, tf.reshape(operations, [k, 1]));
   const sums = matrix(b, k, (row, column) => (at(owners, column).b === row ? 1 : 0));
   const behind = tf.matMul(sums, chosen);
   const before = tf.matMul(inputsOf(stages, depths), behind);
-  return { rows, logs, depths, operations, widths: tf.concat([chosen, middles, behind, before] as tf.Tensor2D[]) };
+  const widths = tf.concat([chosen, middles, behind, before] as tf.Tensor2D[]);
+  const distributions = head.map((live, index) => {
+    const { length } = live.widths;
+    return { live, p: tf.reshape<tf.Rank.R1>(tf.slice(at(ofHead, index), [0, 0], [1, length]), [length]) };
+  });
+  return { rows, logs, depths, operations, widths, head: distributions };
 }
 
 function probabilities(rows: readonly AlphaRow[], n: number, alphas: tf.Tensor1D): Record<"p" | "logs", tf.Tensor2D> {

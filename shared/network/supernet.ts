@@ -3,22 +3,21 @@ import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { searchedHead } from "../space/head";
-import { at, liveStages, type LiveBlock, type LiveStage } from "../space/live";
+import { at, headChannels, liveHead, liveStages, type LiveBlock, type LiveStage } from "../space/live";
 import { stemReduction } from "../space/parts";
-import { declareAlphas } from "./alphas";
+import { declareAlphas, type Searched } from "./alphas";
 import { declareReduction, reduction } from "./blocks";
 import { axis, tensorTable, type Declaration, type TensorTable } from "./declaration";
-import { channelFactors, type FactorSizes, type StageFactors } from "./factors";
+import { channelFactors, headFactors, type FactorSizes, type HeadFactors, type StageFactors } from "./factors";
 import { declareHead, headLogits, type Features } from "./heads";
 import { padChannels, perChannel, type Norm, type Tensors } from "./layers";
 import { atScale, declareMixture, mixture, scalesOf } from "./mixture";
 import { exitProbabilities, relax, type Relaxation } from "./relaxation";
 
 /** The network of all surviving candidates of a space: the tables of its tensors, and its function. */
-export interface Supernet {
+export interface Supernet extends Searched {
   space: SearchSpace;
   architecture: Architecture;
-  stages: LiveStage[];
   weights: Manifest;
   stats: Manifest;
   alphas: TensorTable;
@@ -39,8 +38,9 @@ export interface DeclaredSupernet extends Supernet {
 /** Builds the supernet of a space with the survivors of an architecture (docs/method.md). */
 export function buildSupernet(space: SearchSpace, architecture: Architecture): DeclaredSupernet {
   const stages = liveStages(space, architecture);
+  const head = liveHead(space, architecture);
   const declaration: Declaration = { weights: [], stats: [] };
-  const head = searchedHead(space);
+  const form = searchedHead(space);
   const stem = declareReduction(declaration, "stem", axis("image", 3), stemReduction(space).convolution);
   let x = stem;
   const outputs = stages.map((stage) => {
@@ -49,20 +49,18 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): D
     x = axis(stage.name, stage.outputs);
     return x;
   });
-  declareHead(declaration, head, { ...space, stem, outputs });
-  const alphas = tensorTable(declareAlphas(stages));
+  declareHead(declaration, form, { ...space, ...headChannels(head), stem, outputs });
+  const alphas = tensorTable(declareAlphas({ stages, head }));
   return {
-    space,
-    architecture,
-    stages,
+    ...{ space, architecture, stages, head },
     weights: tensorTable(declaration.weights),
     stats: tensorTable(declaration.stats),
     alphas,
     dropouts: dropoutsOf(stages),
-    relax: (values) => scoped("choices", () => relax(stages, alphas, values)),
+    relax: (values) => scoped("choices", () => relax({ stages, head, alphas }, values)),
     logits: supernetLogits(stages, {
       ...plainParts,
-      head: (weights, features, norm) => headLogits(head, weights, features, norm),
+      head: (weights, features, norm, factors) => headLogits(form, weights, features, norm, { factors }),
     }),
   };
 }
@@ -88,7 +86,7 @@ interface SupernetParts {
     norm: Norm,
     dropouts: Tensors,
   ) => tf.Tensor;
-  head: (weights: Tensors, features: Features, norm: Norm) => tf.Tensor4D;
+  head: (weights: Tensors, features: Features, norm: Norm, factors: HeadFactors) => tf.Tensor4D;
 }
 
 /** Composes the function of a supernet from the functions of its parts. */
@@ -100,6 +98,7 @@ export function supernetLogits(stages: readonly LiveStage[], parts: SupernetPart
         depth: exitProbabilities(relaxation, position, at(stages, position).exits.length),
       })),
     );
+    const ofHead = scoped("choices", () => headFactors(relaxation));
     const stem = scoped("stem", () => parts.stem(weights, images, norm));
     let x = stem;
     const outputs = stages.map((stage, position) => {
@@ -111,7 +110,7 @@ export function supernetLogits(stages: readonly LiveStage[], parts: SupernetPart
       );
       return x;
     });
-    return scoped("head", () => parts.head(weights, { stem, outputs }, norm));
+    return scoped("head", () => parts.head(weights, { stem, outputs }, norm, ofHead));
   };
 }
 

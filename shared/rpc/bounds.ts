@@ -123,6 +123,10 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   SimulateScheduleRequest: { epochs: list(10000) },
 
   Architecture: { groups: { entries: MAX_SPACE_CANDIDATES, inAll: 150_000 } },
+  HeadWidths: {
+    joined: list(MAX_CANDIDATES, whole(1, MAX_CHANNELS)),
+    pyramid: list(MAX_CANDIDATES, whole(0, MAX_PYRAMID_CHANNELS)),
+  },
   Group: {
     id: text(64),
     alphas: list(MAX_OPERATIONS, real(-1e6, 1e6)),
@@ -138,7 +142,10 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
     widths: list(MAX_CANDIDATES, whole(1, MAX_CHANNELS)),
     dropout: real(0, 1, "max"),
   },
-  Genotype: { ...sizes, classes: whole(1, MAX_CLASSES), stages: list(STAGES.most) },
+  Genotype: {
+    ...{ ...sizes, classes: whole(1, MAX_CLASSES), stages: list(STAGES.most) },
+    ...{ joined_width: whole(1, MAX_CHANNELS), pyramid_width: whole(0, MAX_PYRAMID_CHANNELS) },
+  },
   GenotypeStage: { channels: whole(1, MAX_CHANNELS), blocks: list(MAX_DEPTH) },
   GenotypeBlock: {
     dilation: whole(1, MAX_DILATION),

@@ -22,8 +22,9 @@ function latencyLike(space: SearchSpace, random: () => number): CostTable {
   const table = macsTable(space);
   return {
     ...table,
-    fixed: random(),
+    fixed: 1 + random(),
     candidates: table.candidates.map((row) => ({ ...row, inMiddle: random(), middleOut: random(), fixed: random() })),
+    head: table.head && { ...table.head, costs: table.head.costs.map(() => -random()) },
   };
 }
 
@@ -179,6 +180,7 @@ describe("expectedCost", () => {
       dilations: [1],
       scales: [1, 2],
       kinds: [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_BOTTLENECK],
+      ...{ pyramidChannels: 4, headWidths: { joined: [8, 32], pyramid: [0, 2, 4] } },
     };
     const random = uniform(2);
     const architecture = initialArchitecture(space);
@@ -208,6 +210,9 @@ describe("expectedCost", () => {
           depth === 1 ? [[p * q, [one]] as const] : second.map(([r, two]) => [p * q * r, [one, two]] as const),
         ),
     );
+    const heads = chances("head/joined", [8, 32]).flatMap(([p, joinedWidth]) =>
+      chances("head/pyramid", [0, 2, 4]).map(([q, pyramidWidth]) => [p * q, { joinedWidth, pyramidWidth }] as const),
+    );
     for (const table of [macsTable(space), latencyLike(space, random), measuredTable(space, random)]) {
       let mean = 0;
       let whole = 0;
@@ -217,12 +222,27 @@ describe("expectedCost", () => {
             { channels: 16, blocks: one },
             { channels: 32, blocks: [two] },
           ];
-          mean += p * q * genotypeCost({ ...largestGenotype(space), stages }, table);
-          whole += p * q;
+          for (const [r, head] of heads) {
+            mean += p * q * r * genotypeCost({ ...largestGenotype(space), stages, ...head }, table);
+            whole += p * q * r;
+          }
         }
       expect(whole).toBeCloseTo(1, 12);
       expect(expectedCost(space, architecture, table) / mean).toBeCloseTo(1, 12);
     }
+  });
+
+  it("counts the MACs that a narrower head saves behind stages of full width", () => {
+    const space: SearchSpace = {
+      ...randomSpace(uniform(3)),
+      ...{ pyramidChannels: 4, headWidths: { joined: [8, 32], pyramid: [0, 4] } },
+    };
+    const full = { ...largestGenotype(space), stages: space.stages.map(({ channels }) => ({ channels, blocks: [] })) };
+    const costOf = (head: object) => genotypeCost({ ...full, ...head }, macsTable(space));
+    const macsOf = (head: object) => networkCosts({ ...full, ...head }, searchedHead(space)).macs;
+    for (const head of [{}, { joinedWidth: 8 }, { pyramidWidth: 0 }, { joinedWidth: 8, pyramidWidth: 0 }])
+      expect(costOf(head)).toBe(macsOf(head));
+    expect(costOf({ pyramidWidth: 0 })).toBeLessThan(costOf({}));
   });
 
   it("takes a width at the next larger bound, and refuses one above all", () => {
@@ -251,7 +271,7 @@ describe("expectedCost", () => {
       const architecture = randomArchitecture(space, random);
       const before = expectedCost(space, architecture, table);
       expect(before).toBeLessThanOrEqual(costOfLargest(space, table) * (1 + 1e-12));
-      for (const entry of architecture.groups.filter(({ id }) => /\/(output|middle)$/.test(id))) {
+      for (const entry of architecture.groups.filter(({ id }) => /\/(output|middle|joined|pyramid)$/.test(id))) {
         const last = entry.alphas.length - 1;
         const alpha = entry.alphas[last] ?? 0;
         entry.alphas[last] = alpha + 1;

@@ -10,12 +10,12 @@ import {
   type SearchSpace,
   type WidthCosts,
 } from "../proto/lathe/v1/space";
-import { searchedHead } from "./head";
+import { JOINED, PYRAMID, searchedHead, searchedWidths, withHeadWidths, type HeadWidth } from "./head";
 import { networkCosts } from "./networkCosts";
 import { blockInputs, sizes, withoutBlocks } from "./genotype";
 import { operationFields, operations, probabilities, stageOf } from "./groups";
 import { halfMacs, kindOf } from "./kinds/kinds";
-import { liveStages } from "./live";
+import { liveHead, liveStages } from "./live";
 import { operationName, stageName, strideOf } from "./parts";
 
 /** Id of a candidate's row in a cost table, such as "stage1/d4s2". */
@@ -28,7 +28,7 @@ export function candidateId(stage: number, operation: string): string {
  * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0; a depthwise convolution adds per_input or per_middle, and an expansion multiplies what
  * counts per channel of the middle width. The table's fixed part is
  * the cost of stem, reductions and head with all stages at full width: it ignores that narrower blocks make the reductions and the
- * head behind them cheaper.
+ * head behind them cheaper. What narrower units of the head save behind stages of full width is exact (CostTable.head).
  */
 export function macsTable(space: SearchSpace): CostTable {
   const candidates = space.stages.flatMap((_, index): CandidateCost[] =>
@@ -47,7 +47,40 @@ export function macsTable(space: SearchSpace): CostTable {
   );
   const { macs: fixed } = networkCosts(withoutBlocks(space), searchedHead(space));
   const measured = { device: "", check: undefined, exits: [], unit: undefined };
-  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, ...measured };
+  const head = headCosts(
+    space,
+    headPoints(space).map((genotype) => networkCosts(genotype, searchedHead(space)).macs),
+  );
+  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, ...measured, ...(head && { head }) };
+}
+
+/** The widths of the head that a table counts: the searched ones, or the full one. */
+const headBounds = (space: SearchSpace, width: HeadWidth): number[] =>
+  searchedWidths(space).includes(width) ? [...width.candidates(space)] : [width.full(space)];
+
+/** The networks without blocks whose costs give those of the head: one for each pair of its widths, row by row. None where no width is searched. */
+export function headPoints(space: SearchSpace): Genotype[] {
+  if (searchedWidths(space).length === 0) return [];
+  const bare = withoutBlocks(space);
+  return headBounds(space, JOINED).flatMap((joined) =>
+    headBounds(space, PYRAMID).map((pyramid) => withHeadWidths(bare, (width) => (width === JOINED ? joined : pyramid))),
+  );
+}
+
+/** CostTable.head from the costs of headPoints; undefined where no width is searched. */
+export function headCosts(space: SearchSpace, costs: readonly number[]): WidthCosts | undefined {
+  if (searchedWidths(space).length === 0) return undefined;
+  const full = costs.at(-1) ?? Number.NaN;
+  const [rows, columns] = [headBounds(space, JOINED), headBounds(space, PYRAMID)];
+  return { rows, columns, costs: costs.map((cost) => cost - full) };
+}
+
+/**
+ * Cost of a head by its widths, H(joined, pyramid), less that at full width, in the table's unit. A width that is undefined is full. 0 where
+ * the table has no head.
+ */
+export function headCost({ head }: CostTable, joined: number | undefined, pyramid: number | undefined): number {
+  return head ? widthCost(head, joined ?? head.rows.at(-1) ?? 0, pyramid ?? head.columns.at(-1) ?? 0) : 0;
 }
 
 /** Cost of a block's part between its input and its middle, A(in, middle), in the table's unit. */
@@ -111,7 +144,7 @@ export function candidateCosts(table: CostTable): (stage: number, operation: str
  *     in_1    = C_1 in stage 1,  C_k - C_{k-1} + E_{k-1} in stage k >= 2;    in_b = out_{b-1} for b >= 2
  *     E_k     = out_d with probability p_d               over the surviving depths of stage k
  *     reach_b = sum_{d >= b} p_d
- *     cost    = fixed + sum_k (E[X_k(E_k)] + sum_b reach_b sum_o p_o (E[A_o(in_b, M_{b,o})] + E[B_o(M_{b,o}, W_{b,o})] + F_o))
+ *     cost    = fixed + E[H] + sum_k (E[X_k(E_k)] + sum_b reach_b sum_o p_o (E[A_o(in_b, M_{b,o})] + E[B_o(M_{b,o}, W_{b,o})] + F_o))
  *
  * At a converged architecture it equals genotypeCost of the derived genotype. It is multilinear in the p of every group.
  */
@@ -152,7 +185,12 @@ export function expectedCost(space: SearchSpace, architecture: Architecture, tab
     const exits = table.exits[index];
     cost += left.reduce((sum, [width, p]) => sum + p * exitCost(exits, width), 0);
   });
-  return cost;
+  const live = liveHead(space, architecture);
+  const chances = (of: HeadWidth): Chances => {
+    const found = live.find(({ width }) => width === of);
+    return found ? widthChances(found.group, of.candidates(space)) : [[of.full(space), 1]];
+  };
+  return cost + mean(chances(JOINED), chances(PYRAMID), (joined, pyramid) => headCost(table, joined, pyramid));
 }
 
 /** The values of a random width with their chances; a width may occur in several entries. */
@@ -181,11 +219,11 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
         },
         exitCost(table.exits[s], stage.blocks.at(-1)?.outputWidth),
       ),
-    table.fixed,
+    table.fixed + headCost(table, genotype.joinedWidth, genotype.pyramidWidth),
   );
 }
 
-/** The space's cheapest network by a table: fewest blocks, smallest widths, and per stage the cheapest candidate. No target can be lower. */
+/** The space's cheapest network by a table: fewest blocks, smallest widths, and per stage the cheapest candidate, with the cheapest head. No target can be lower. */
 export function smallestGenotype(space: SearchSpace, table: CostTable): Genotype {
   const stages = space.stages.map((stage, index) => {
     const [width = stage.channels] = stage.widths;
@@ -199,20 +237,35 @@ export function smallestGenotype(space: SearchSpace, table: CostTable): Genotype
       .reduce((best, other) => (other.cost < best.cost ? other : best)).block;
     return { channels: stage.channels, blocks: Array.from({ length: stage.minDepth }, () => ({ ...block })) };
   });
-  return { ...sizes(space), stages };
+  return withHeadWidths({ ...sizes(space), stages }, cheapestHead(space, table));
+}
+
+/** The widths of the cheapest head. */
+function cheapestHead(space: SearchSpace, { head }: CostTable): (width: HeadWidth) => number {
+  const searched = searchedWidths(space);
+  const place = head ? head.costs.indexOf(Math.min(...head.costs)) : 0;
+  return (width) => {
+    if (!head || !searched.includes(width)) return width.full(space);
+    const columns = head.columns.length;
+    const found = width === JOINED ? head.rows[Math.floor(place / columns)] : head.columns[place % columns];
+    return found ?? width.full(space);
+  };
 }
 
 /**
  * Cost of the space's largest network: full depth, and per stage the most expensive candidate of the table at its most expensive widths,
- * which for MACs are all channels. It is an upper bound of expectedCost. The cost target refers to expectedCost / costOfLargest.
+ * which for MACs are all channels, with the most expensive head. It is an upper bound of expectedCost. The cost target refers to expectedCost / costOfLargest.
  */
 export function costOfLargest(space: SearchSpace, table: CostTable): number {
   const costOf = candidateCosts(table);
-  return space.stages.reduce((total, _, index) => {
-    const { channels, maxDepth } = stageOf(space, index + 1);
-    const costs = operations(space).map(({ name }) => largestBlock(costOf(index + 1, name), channels));
-    return total + maxDepth * Math.max(...costs) + Math.max(0, ...(table.exits[index]?.costs ?? []));
-  }, table.fixed);
+  return space.stages.reduce(
+    (total, _, index) => {
+      const { channels, maxDepth } = stageOf(space, index + 1);
+      const costs = operations(space).map(({ name }) => largestBlock(costOf(index + 1, name), channels));
+      return total + maxDepth * Math.max(...costs) + Math.max(0, ...(table.exits[index]?.costs ?? []));
+    },
+    table.fixed + Math.max(0, ...(table.head?.costs ?? [])),
+  );
 }
 
 function largestBlock(row: CandidateCost, channels: number): number {

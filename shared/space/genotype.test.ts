@@ -113,6 +113,36 @@ it("the largest network has the inverted bottleneck, which its middle makes the 
   expect(blocks.map(({ kind }) => kind)).toEqual(Array(7).fill(OperationKind.OPERATION_KIND_INVERTED));
 });
 
+it("a network's head has at most the full widths, and only where it is that of retraining", () => {
+  const genotype = largestGenotype({ ...space, pyramidChannels: 4 });
+  const full = genotype.stages[1]!.channels;
+  const faults = (head: object) => () => validateGenotype({ ...genotype, ...head });
+  expect(faults({ joinedWidth: full + 1 })).toThrow(
+    `joined_width is ${full + 1}, must be an integer between 1 and ${full} (the full width)`,
+  );
+  expect(faults({ pyramidWidth: 5 })).toThrow(
+    "pyramid_width is 5, must be an integer between 0 and 4 (the full width)",
+  );
+  expect(faults({ pyramidChannels: 0, joinedWidth: 8 })).toThrow(
+    "joined_width is 8, but the search head has no such width: set pyramid_channels, or leave it out",
+  );
+  expect(faults({ joinedWidth: 1, pyramidWidth: 0 })).not.toThrow();
+});
+
+it("a narrower head belongs to the spaces that search it", () => {
+  const headed = { ...space, pyramidChannels: 4, headWidths: { joined: [8, space.stages[1]!.channels], pyramid: [] } };
+  const genotype = largestGenotype(headed);
+  expect(isMember(headed, { ...genotype, joinedWidth: 8 })).toBe(true);
+  expect(isMember(headed, { ...genotype, joinedWidth: 9 })).toBe(false);
+  expect(isMember(headed, { ...genotype, pyramidWidth: 0 })).toBe(false);
+  expect(isMember({ ...headed, headWidths: undefined }, { ...genotype, joinedWidth: 8 })).toBe(false);
+  expect(
+    print({ ...genotype, joinedWidth: 8, pyramidWidth: 0 })
+      .split("\n")
+      .at(-1),
+  ).toBe("head: joined width 8, pyramid width 0");
+});
+
 describe("spaceOf", () => {
   it("is a valid space that contains the genotype, with only the widths, depths and operations in use and the full width", () => {
     for (let seed = 1; seed <= 100; seed++) {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { LatheError, type FieldViolation } from "../process/errors";
-import type { Architecture, Genotype, GenotypeBlock, Group, SearchSpace } from "../proto/lathe/v1/space";
+import type { Architecture, Genotype, GenotypeBlock, Group, HeadWidths, SearchSpace } from "../proto/lathe/v1/space";
 import {
   depthId,
   isConverged,
@@ -13,7 +13,8 @@ import {
 } from "./groups";
 import { factorized } from "./kinds/factorized";
 import { KINDS, kindName, kindNames, kindOf, middleChannels, operationMacs } from "./kinds/kinds";
-import { at, liveStages } from "./live";
+import { HEAD_WIDTHS, headWidth, searchedWidths, withHeadWidths } from "./head";
+import { at, liveHead, liveStages } from "./live";
 import { blockName, operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
 import {
   MAX_CHANNELS,
@@ -49,7 +50,9 @@ export function derive(space: SearchSpace, architecture: Architecture): { genoty
       return { ...operationFields(operation), middleWidth, outputWidth };
     }),
   }));
-  return { genotype: { ...sizes(space), stages }, converged: isConverged(architecture) };
+  const head = new Map(liveHead(space, architecture).map(({ width, group, widths }) => [width, chosen(group, widths)]));
+  const genotype = withHeadWidths({ ...sizes(space), stages }, (width) => head.get(width) ?? width.full(space));
+  return { genotype, converged: isConverged(architecture) };
 }
 
 /** The entry of a group's most likely survivor in a list with one entry per survivor. */
@@ -58,7 +61,7 @@ function chosen<T>(group: Group, bySurvivor: readonly T[]): T {
 }
 
 /** The fields that a space and its networks share. A network with the search head leaves out the channels of a pyramid. */
-export function sizes(of: SearchSpace | Genotype): Omit<Genotype, "stages"> {
+export function sizes(of: SearchSpace | Genotype): Omit<Genotype, "stages" | "joinedWidth" | "pyramidWidth"> {
   const { inputHeight, inputWidth, classes, stemChannels, pyramidChannels } = of;
   return { inputHeight, inputWidth, classes, stemChannels, ...(pyramidChannels && { pyramidChannels }) };
 }
@@ -120,6 +123,7 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
   between("stem_channels", genotype.stemChannels, 4, MAX_CHANNELS, " (3 channels are pooled)");
   between("pyramid_channels", genotype.pyramidChannels ?? 0, 0, MAX_PYRAMID_CHANNELS);
   checkStages(genotype.stages, fault);
+  checkHeadWidths(genotype, { fault, between });
   let declared = genotype.stemChannels;
   let factor = inputFactor({ stages: genotype.stages, scales: [1] });
   genotype.stages.forEach((stage, index) => {
@@ -155,6 +159,20 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
   return violations;
 }
 
+/** Faults widths of a head that has none, or that are above those of the network. */
+function checkHeadWidths(
+  genotype: Genotype,
+  { fault, between }: Pick<ReturnType<typeof collector>, "fault" | "between">,
+): void {
+  for (const { field, name, least, full } of HEAD_WIDTHS) {
+    const width = genotype[field];
+    if (width === undefined) continue;
+    if ((genotype.pyramidChannels ?? 0) === 0)
+      fault(name, `is ${width}, but the search head has no such width: set pyramid_channels, or leave it out`);
+    else between(name, width, least, full(genotype), " (the full width)");
+  }
+}
+
 /** Throws INVALID_ARGUMENT (INVALID_GENOTYPE) with every fault of a genotype. */
 export function validateGenotype(genotype: Genotype): void {
   refuse("INVALID_GENOTYPE", "genotype", genotypeViolations(genotype));
@@ -164,12 +182,15 @@ export function validateGenotype(genotype: Genotype): void {
  * The smallest space that contains a (valid) genotype: its depths, and per stage the full width and the widths in use. It has every field, because
  * a spec overrides only those that its defaults have.
  */
-export function spaceOf(genotype: Genotype): SearchSpace & { pyramidChannels: number } {
+export function spaceOf(
+  genotype: Genotype,
+): SearchSpace & { pyramidChannels: number; headWidths: HeadWidths | undefined } {
   const { stages } = genotype;
   const blocks = stages.flatMap((stage) => stage.blocks);
   return {
     ...sizes(genotype),
     pyramidChannels: genotype.pyramidChannels ?? 0,
+    headWidths: headWidthsOf(genotype),
     stages: stages.map((stage) => ({
       channels: stage.channels,
       minDepth: stage.blocks.length,
@@ -183,15 +204,25 @@ export function spaceOf(genotype: Genotype): SearchSpace & { pyramidChannels: nu
   };
 }
 
+/** Candidates for the widths of a network's head: its own and the full width, where they differ. */
+function headWidthsOf(genotype: Genotype): HeadWidths | undefined {
+  const [joined, pyramid] = HEAD_WIDTHS.map(({ field, full }) => {
+    const width = genotype[field];
+    return width === undefined ? [] : ascending([width, full(genotype)]);
+  });
+  return joined?.length || pyramid?.length ? { joined: joined ?? [], pyramid: pyramid ?? [] } : undefined;
+}
+
 function ascending(values: number[]): number[] {
   return [...new Set(values)].sort((a, b) => a - b);
 }
 
-/** Whether a space contains a genotype. The heads may differ. */
+/** Whether a space contains a genotype. One may have the search head, and the other that of retraining. */
 export function isMember(space: SearchSpace, genotype: Genotype): boolean {
   const names = new Set(operations(space).map(({ name }) => name));
   return (
     isDeepStrictEqual({ ...sizes(genotype), pyramidChannels: 0 }, { ...sizes(space), pyramidChannels: 0 }) &&
+    hasHeadWidths(space, genotype) &&
     genotype.stages.length === space.stages.length &&
     genotype.stages.every(({ channels, blocks }, index) => {
       const stage = stageOf(space, index + 1);
@@ -210,9 +241,21 @@ export function isMember(space: SearchSpace, genotype: Genotype): boolean {
   );
 }
 
+function hasHeadWidths(space: SearchSpace, genotype: Genotype): boolean {
+  const searched = genotype.pyramidChannels ? searchedWidths(space) : [];
+  return HEAD_WIDTHS.every((each) =>
+    searched.includes(each)
+      ? each.candidates(space).includes(headWidth(each, genotype))
+      : genotype[each.field] === undefined,
+  );
+}
+
 /** Candidate indices that a genotype of the space chooses, by group id. Groups of unused candidates are left out. */
-export function choicesOf(space: SearchSpace, { stages }: Genotype): Map<string, number> {
+export function choicesOf(space: SearchSpace, genotype: Genotype): Map<string, number> {
+  const { stages } = genotype;
   const chosen = new Map<string, number>();
+  for (const each of searchedWidths(space))
+    chosen.set(each.id, each.candidates(space).indexOf(headWidth(each, genotype)));
   const names = operations(space).map(({ name }) => name);
   stages.forEach(({ blocks }, index) => {
     const s = index + 1;
@@ -229,7 +272,10 @@ export function choicesOf(space: SearchSpace, { stages }: Genotype): Map<string,
   return chosen;
 }
 
-/** Prints a genotype as a text table, one line per block. The kinds have a column if not all blocks are factorized. */
+/**
+ * Prints a genotype as a text table: one line per block, then the widths of the head that are not full. The kinds have a column if not all
+ * blocks are factorized.
+ */
 export function print(genotype: Genotype): string {
   const inputs = blockInputs(genotype);
   const kinds = genotype.stages.some(({ blocks }) => blocks.some((block) => kindOf(block) !== factorized));
@@ -243,7 +289,15 @@ export function print(genotype: Genotype): string {
     ),
   );
   const widths = head.map((cell, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)));
-  return [head, ...rows]
-    .map((row) => row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join("  "))
-    .join("\n");
+  const lines = [head, ...rows].map((row) => row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join("  "));
+  return [...lines, ...headLines(genotype)].join("\n");
+}
+
+/** "head: joined width 32, pyramid width 0"; nothing where both are full. */
+export function headLines(genotype: Genotype): string[] {
+  const widths = HEAD_WIDTHS.flatMap(({ field, name }) => {
+    const width = genotype[field];
+    return width === undefined ? [] : [`${name.replace("_", " ")} ${width}`];
+  });
+  return widths.length > 0 ? [`head: ${widths.join(", ")}`] : [];
 }

@@ -12,6 +12,7 @@ import {
 import { factorized } from "./kinds/factorized";
 import type { Kind } from "./kinds/kind";
 import { kindOf } from "./kinds/kinds";
+import { searchedWidths } from "./head";
 import { blockName, largest, operationName, stageName } from "./parts";
 
 /** A candidate operation of a search block: an operation of a kind, with this dilation, at 1/scale of the block's resolution. */
@@ -121,25 +122,37 @@ export function hierarchy(space: SearchSpace, survivors: (group: SpaceGroup) => 
   });
 }
 
-/** The groups of a hierarchy in order: per stage the depth; per block the operation; per operation output width and middle width. */
-function listed(stages: readonly StageGroups[]): SpaceGroup[] {
-  return stages.flatMap(({ depth, blocks }) => [
+/** The groups of the head's widths. They belong to no other group. */
+export function headGroups(space: SearchSpace): SpaceGroup[] {
+  return searchedWidths(space).map(({ id, candidates }) => ({
+    ...{ id, dimension: Dimension.DIMENSION_OUTPUT_WIDTH },
+    candidates: candidates(space).map(String),
+  }));
+}
+
+/**
+ * The groups of a space in order: per stage the depth; per block the operation; per operation output width and middle width; then the widths of
+ * the head.
+ */
+function listed(space: SearchSpace, survivors: (group: SpaceGroup) => readonly number[]): SpaceGroup[] {
+  const inStages = hierarchy(space, survivors).flatMap(({ depth, blocks }) => [
     depth,
     ...blocks.flatMap(({ operation, widths }) => [
       operation,
       ...widths.flatMap(({ output, middle }) => [output, middle]),
     ]),
   ]);
+  return [...inStages, ...headGroups(space)];
 }
 
 /** The live groups, which an architecture must hold. */
 export function liveGroups(space: SearchSpace, groups: ReadonlyMap<string, Group>): SpaceGroup[] {
-  return listed(hierarchy(space, ({ id }) => groups.get(id)?.survivors ?? []));
+  return listed(space, ({ id }) => groups.get(id)?.survivors ?? []);
 }
 
 /** All groups of a space, in the order of initialArchitecture. */
 export function spaceGroups(space: SearchSpace): SpaceGroup[] {
-  return listed(hierarchy(space, ({ candidates }) => [...candidates.keys()]));
+  return listed(space, ({ candidates }) => [...candidates.keys()]);
 }
 
 /** The architecture at the start of a search: all groups, all candidates, alphas 0 (uniform p). */

@@ -1,4 +1,4 @@
-import type { SearchSpace } from "../proto/lathe/v1/space";
+import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import { FIRST_JOINED, strideOf } from "./parts";
 
 /** Pyramid pooling and the joined stages, with logits at the input's size, or with `coarse` at 1/4 of it, as a search has it. */
@@ -27,3 +27,48 @@ export function headStride(head: Head): number {
 
 /** Input pixels per cell of the logits of a space's supernet, in each direction. */
 export const searchStride = (space: Searched): number => headStride(searchedHead(space));
+
+/** A width of the aggregation head that a search may choose: one decision group. */
+export interface HeadWidth {
+  id: string;
+  /** Its field in a genotype, which leaves out the full width; the same as the contract spells it. */
+  field: "joinedWidth" | "pyramidWidth";
+  name: string;
+  /** The candidates in a space; none where it is not searched. */
+  candidates: (space: Pick<SearchSpace, "headWidths">) => readonly number[];
+  least: number;
+  full: (of: Headed) => number;
+}
+
+type Headed = Searched & { stages: readonly { channels: number }[] };
+
+/** Channels of the context, of what joins the stages to it, and of the fusion. */
+export const JOINED: HeadWidth = {
+  ...{ id: "head/joined", field: "joinedWidth", name: "joined_width", least: 1 },
+  candidates: ({ headWidths }) => headWidths?.joined ?? [],
+  full: ({ stages }) => stages[1]?.channels ?? 0,
+};
+
+/** Channels of each branch of the pyramid pooling; 0 without it. */
+export const PYRAMID: HeadWidth = {
+  ...{ id: "head/pyramid", field: "pyramidWidth", name: "pyramid_width", least: 0 },
+  candidates: ({ headWidths }) => headWidths?.pyramid ?? [],
+  full: ({ pyramidChannels = 0 }) => pyramidChannels,
+};
+
+/** The widths of the aggregation head (docs/method.md#the-network), in the order of their groups. */
+export const HEAD_WIDTHS = [JOINED, PYRAMID] as const;
+
+/** The widths of the head that a space searches. */
+export const searchedWidths = (space: SearchSpace): readonly HeadWidth[] =>
+  HEAD_WIDTHS.filter(({ candidates }) => candidates(space).length > 0);
+
+/** A width of a network's head. */
+export const headWidth = ({ field, full }: HeadWidth, genotype: Genotype): number => genotype[field] ?? full(genotype);
+
+/** A network with other widths of its head. A full width is left out. */
+export function withHeadWidths(genotype: Genotype, widthOf: (width: HeadWidth) => number): Genotype {
+  const { joinedWidth: _joined, pyramidWidth: _pyramid, ...bare } = genotype;
+  const narrower = HEAD_WIDTHS.filter((each) => widthOf(each) !== each.full(bare));
+  return { ...bare, ...Object.fromEntries(narrower.map((each) => [each.field, widthOf(each)])) };
+}

@@ -1,6 +1,7 @@
 import { LatheError } from "../process/errors";
-import type { Architecture, Group, SearchSpace } from "../proto/lathe/v1/space";
-import { group, hierarchy, indexGroups, operations, type Operation, type SpaceGroup } from "./groups";
+import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
+import { group, headGroups, hierarchy, indexGroups, operations, type Operation, type SpaceGroup } from "./groups";
+import { searchedWidths, type HeadWidth } from "./head";
 import { middleChannels } from "./kinds/kinds";
 import { blockName, largest, reductionChannels, stageName, type ReductionChannels } from "./parts";
 
@@ -48,14 +49,7 @@ export interface LiveStage {
  * candidate that the space does not have.
  */
 export function liveStages(space: SearchSpace, architecture: Architecture): LiveStage[] {
-  const groups = indexGroups(architecture);
-  const live = ({ id, candidates }: SpaceGroup) => {
-    const found = group(groups, id);
-    const unknown = found.survivors.find((survivor) => candidates[survivor] === undefined);
-    if (unknown !== undefined)
-      throw new LatheError("INVALID_ARGUMENT", `group "${id}" holds candidate ${unknown} of ${candidates.length}`);
-    return found;
-  };
+  const live = finder(architecture);
   const candidates = operations(space);
   let declared = space.stemChannels;
   let inputs = space.stemChannels;
@@ -87,6 +81,44 @@ export function liveStages(space: SearchSpace, architecture: Architecture): Live
     const name = stageName(position + 1);
     return { name, channels, widths, dropout, depth, exits, reduction, blocks, outputs: inputs };
   });
+}
+
+/** A searched width of the head, with its survivors. */
+export interface LiveHeadWidth {
+  width: HeadWidth;
+  group: Group;
+  /** The surviving widths, ascending. */
+  widths: readonly number[];
+  /** Computed channels: the largest of them. */
+  channels: number;
+}
+
+/** The searched widths of a space's head. Errors as liveStages. */
+export function liveHead(space: SearchSpace, architecture: Architecture): LiveHeadWidth[] {
+  const live = finder(architecture);
+  const groups = headGroups(space).map(live);
+  return searchedWidths(space).map((width, index) => {
+    const found = at(groups, index);
+    const widths = found.survivors.map((survivor) => at(width.candidates(space), survivor));
+    return { width, group: found, widths, channels: largest(widths) };
+  });
+}
+
+/** The computed channels of a supernet's head, as the fields of a genotype. */
+export function headChannels(head: readonly LiveHeadWidth[]): Pick<Genotype, HeadWidth["field"]> {
+  return Object.fromEntries(head.map(({ width, channels }) => [width.field, channels]));
+}
+
+/** Returns a function that finds a group and checks its survivors. */
+function finder(architecture: Architecture): (group: SpaceGroup) => Group {
+  const groups = indexGroups(architecture);
+  return ({ id, candidates }) => {
+    const found = group(groups, id);
+    const unknown = found.survivors.find((survivor) => candidates[survivor] === undefined);
+    if (unknown !== undefined)
+      throw new LatheError("INVALID_ARGUMENT", `group "${id}" holds candidate ${unknown} of ${candidates.length}`);
+    return found;
+  };
 }
 
 /** The item at an index. Throws if the list has no such item. */

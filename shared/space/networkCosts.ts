@@ -5,7 +5,7 @@ import { blockInputs } from "./genotype";
 import { searchedHead, type Aggregation } from "./head";
 import type { Half } from "./kinds/kind";
 import { halfMacs, kindOf, middleChannels, operationMacs } from "./kinds/kinds";
-import { at, type LiveStage } from "./live";
+import { at, headChannels, type LiveHeadWidth, type LiveStage } from "./live";
 import { blockName, FIRST_JOINED, stageName, stemReduction, strideOf, type ReductionChannels } from "./parts";
 
 /** A head as far as its costs depend on it. */
@@ -83,6 +83,9 @@ interface Around {
   classes: number;
   stemChannels: number;
   stages: readonly { channels: number }[];
+  /** Of a genotype: Genotype.joined_width and pyramid_width. Absent: the full widths. */
+  joinedWidth?: number | undefined;
+  pyramidWidth?: number | undefined;
 }
 
 /** A head that reads these channels of each stage. */
@@ -110,7 +113,7 @@ function classifier(input: number, classes: number, pixels: number): Costs {
 
 /** The aggregation head (docs/method.md#the-network): pyramid pooling on the last stage, the stages before it, and the stem. */
 function aggregation(
-  { classes, stemChannels, stages }: Around,
+  { classes, stemChannels, stages, joinedWidth, pyramidWidth }: Around,
   pyramidChannels: number,
   outputs: readonly number[],
   pixelsAt: (stride: number) => number,
@@ -122,13 +125,12 @@ function aggregation(
   }
   const low = at(outputs, 0) + stemChannels;
   const high = at(outputs, outputs.length - 1);
-  const branches = PYRAMID_BINS.map((bins) =>
-    sum(convolution(1, high, pyramidChannels, bins * bins), norm(pyramidChannels)),
-  );
-  const [c1, c2] = [first.channels, second.channels];
+  const pyramid = pyramidWidth ?? pyramidChannels;
+  const branches = PYRAMID_BINS.map((bins) => sum(convolution(1, high, pyramid, bins * bins), norm(pyramid)));
+  const [c1, c2] = [first.channels, joinedWidth ?? second.channels];
   return sum(
     ...branches,
-    convolution(1, high + PYRAMID_BINS.length * pyramidChannels, c2, pixelsAt(strideOf(stages.length))),
+    convolution(1, high + PYRAMID_BINS.length * pyramid, c2, pixelsAt(strideOf(stages.length))),
     norm(c2),
     ...outputs.slice(1, -1).map((output, i) => sum(convolution(1, output, c2, pixelsAt(strideOf(i + 2))), norm(c2))),
     convolution(9, low, c1, pixelsAt(4)),
@@ -145,7 +147,10 @@ export function networkCosts(genotype: Genotype, head: CountedHead): Costs {
 }
 
 /** MACs of the convolutions in a supernet's forward pass, per image and part. Each candidate counts at its computed width. */
-export function supernetMacs(space: SearchSpace, stages: readonly LiveStage[]): { part: string; macs: number }[] {
+export function supernetMacs(
+  space: SearchSpace,
+  { stages, head }: { stages: readonly LiveStage[]; head: readonly LiveHeadWidth[] },
+): { part: string; macs: number }[] {
   const pixels = (stride: number) => (space.inputHeight / stride) * (space.inputWidth / stride);
   const parts = [{ part: "stem", macs: reduction(stemReduction(space), pixels(2)).macs }];
   stages.forEach((stage, position) => {
@@ -160,5 +165,8 @@ export function supernetMacs(space: SearchSpace, stages: readonly LiveStage[]): 
     }
   });
   const outputs = stages.map((stage) => stage.outputs);
-  return [...parts, { part: "head", macs: headCosts(space, searchedHead(space), outputs, pixels).macs }];
+  return [
+    ...parts,
+    { part: "head", macs: headCosts({ ...space, ...headChannels(head) }, searchedHead(space), outputs, pixels).macs },
+  ];
 }

@@ -5,18 +5,22 @@ import { randomSpace, uniform } from "../testing/spaces";
 import { costOfLargest, genotypeCost, macsTable, smallestCostRatio } from "./cost";
 import { choicesOf, isMember } from "./genotype";
 import { initialArchitecture } from "./groups";
+import { HEAD_WIDTHS, headWidth } from "./head";
 import { operationName } from "./parts";
 import { costWindow, keyOf, randomGenotype } from "./sampling";
 
 const small: SearchSpace = { ...presetSpec("small").space, classes: 11 };
 const paper: SearchSpace = { ...presetSpec("paper").space, classes: 19 };
-const spaces = [small, paper, ...Array.from({ length: 20 }, (_, seed) => randomSpace(uniform(seed)))];
+/** The same with searched widths of the head. */
+const headed: SearchSpace = { ...small, pyramidChannels: 16, headWidths: { joined: [16, 32], pyramid: [0, 8, 16] } };
+const spaces = [small, paper, headed, ...Array.from({ length: 20 }, (_, seed) => randomSpace(uniform(seed)))];
 
-/** Ids of groups that two networks of a space decide differently, and of groups that only one of them has. */
-function differences(space: SearchSpace, a: Genotype, b: Genotype): string[] {
-  const decisions = ({ stages }: Genotype) =>
-    new Map(
-      stages.flatMap(({ blocks }, s) => [
+/** Decisions that two networks of a space make differently, of those that both have. */
+function differences(a: Genotype, b: Genotype): string[] {
+  const decisions = (of: Genotype) =>
+    new Map([
+      ...HEAD_WIDTHS.map((width) => [width.id, String(headWidth(width, of))] as const),
+      ...of.stages.flatMap(({ blocks }, s) => [
         [`${s}/depth`, String(blocks.length)] as const,
         ...blocks.flatMap(
           (block, at) =>
@@ -27,7 +31,7 @@ function differences(space: SearchSpace, a: Genotype, b: Genotype): string[] {
             ] as const,
         ),
       ]),
-    );
+    ]);
   const [before, after] = [decisions(a), decisions(b)];
   return [...before].filter(([id, value]) => after.has(id) && after.get(id) !== value).map(([id]) => id);
 }
@@ -43,12 +47,12 @@ describe("a network drawn from a space", () => {
     const draws = 3000;
     const counts = new Map<string, number[]>();
     for (let n = 0; n < draws; n++)
-      for (const [id, candidate] of choicesOf(small, randomGenotype(small, random))) {
+      for (const [id, candidate] of choicesOf(headed, randomGenotype(headed, random))) {
         const of = counts.get(id) ?? [];
         of[candidate] = (of[candidate] ?? 0) + 1;
         counts.set(id, of);
       }
-    const groups = initialArchitecture(small).groups;
+    const groups = initialArchitecture(headed).groups;
     expect([...counts.keys()].sort()).toEqual(groups.map(({ id }) => id).sort());
     for (const { id, survivors } of groups) {
       const of = counts.get(id)!;
@@ -72,22 +76,24 @@ describe("a mutation", () => {
     for (let n = 0; n < 60; n++) {
       const next = mutated(genotype, space, random);
       expect(isMember(space, next)).toBe(true);
-      expect(differences(space, genotype, next)).toHaveLength(1);
+      expect(differences(genotype, next)).toHaveLength(1);
       genotype = next;
     }
   });
 
   it("reaches every decision", () => {
     const random = createRandom(1);
-    const genotype = randomGenotype(small, random);
+    const genotype = randomGenotype(headed, random);
     const changed = new Set<string>();
     for (let n = 0; n < 400; n++)
-      for (const id of differences(small, genotype, mutated(genotype, small, random))) changed.add(id);
+      for (const id of differences(genotype, mutated(genotype, headed, random))) changed.add(id);
     const blocks = genotype.stages.flatMap((stage, s) => stage.blocks.map((_, b) => `${s}/${b}`));
     expect([...changed].sort()).toEqual(
       [
         "0/depth",
         "1/depth",
+        "head/joined",
+        "head/pyramid",
         ...blocks.flatMap((id) => ["middle", "operation", "output"].map((kind) => `${id}/${kind}`)),
       ].sort(),
     );
@@ -136,8 +142,8 @@ describe("a cost window", () => {
     let [near, far] = [0, 0];
     for (let n = 0; n < 100; n++) {
       const parent = window.draw(random);
-      near += differences(small, parent, window.vary(parent, random)).length;
-      far += differences(small, parent, window.draw(random)).length;
+      near += differences(parent, window.vary(parent, random)).length;
+      far += differences(parent, window.draw(random)).length;
     }
     expect(near).toBeLessThan(0.5 * far);
   });

@@ -1,7 +1,8 @@
 import { LatheError } from "../process/errors";
 import type { CostTable, Genotype, GenotypeBlock, GenotypeStage, SearchSpace } from "../proto/lathe/v1/space";
 import { costOfLargest, genotypeCost, smallestCostRatio } from "./cost";
-import { sizes } from "./genotype";
+import { headLines, sizes } from "./genotype";
+import { headWidth, searchedWidths, withHeadWidths } from "./head";
 import { operationFields, operations, stageOf, withOperation } from "./groups";
 import { operationName } from "./parts";
 
@@ -11,7 +12,7 @@ export interface Draws {
   integer(bound: number): number;
 }
 
-/** Draws a network of a space. Every choice is uniform over its candidates: depths, then operation and widths per block. */
+/** Draws a network of a space. Every choice is uniform over its candidates: depths, then operation and widths per block, then those of the head. */
 export function randomGenotype(space: SearchSpace, random: Draws): Genotype {
   const stages = space.stages.map(({ channels, minDepth, maxDepth }, index) => ({
     channels,
@@ -19,7 +20,8 @@ export function randomGenotype(space: SearchSpace, random: Draws): Genotype {
       randomBlock(space, index + 1, random),
     ),
   }));
-  return { ...sizes(space), stages };
+  const head = new Map(searchedWidths(space).map((width) => [width, pick(width.candidates(space), random)]));
+  return withHeadWidths({ ...sizes(space), stages }, (width) => head.get(width) ?? width.full(space));
 }
 
 function randomBlock(space: SearchSpace, stage: number, random: Draws): GenotypeBlock {
@@ -33,28 +35,34 @@ function randomBlock(space: SearchSpace, stage: number, random: Draws): Genotype
 
 /**
  * Changes one decision of a genotype, drawn uniformly among those with another candidate: a stage's depth (blocks at the end are removed,
- * or new ones drawn), or a block's operation, middle width or output width. Returns the genotype itself if the space has no other.
+ * or new ones drawn), a block's operation, middle width or output width, or a width of the head. Returns the genotype itself if the space has no other.
  */
 function mutate(genotype: Genotype, space: SearchSpace, random: Draws): Genotype {
-  const changes = genotype.stages.flatMap((stage, index) => changesOf(stage, index, space, random));
-  const change = changes.length > 0 ? pick(changes, random) : undefined;
-  if (!change) return genotype;
-  const stages = genotype.stages.map((stage, index) => (index === change.index ? change.changed() : stage));
-  return { ...genotype, stages };
+  const changes = [
+    ...genotype.stages.flatMap((stage, index) => {
+      const replaced = (by: GenotypeStage) => genotype.stages.map((one, at) => (at === index ? by : one));
+      const changesInStage = changesOf(stage, index, space, random);
+      return changesInStage.map((changed) => (): Genotype => ({ ...genotype, stages: replaced(changed()) }));
+    }),
+    ...headChanges(genotype, space, random),
+  ];
+  return changes.length > 0 ? pick(changes, random)() : genotype;
 }
 
-interface Change {
-  /** Index of the stage, from 0. */
-  index: number;
-  changed: () => GenotypeStage;
+function headChanges(genotype: Genotype, space: SearchSpace, random: Draws): (() => Genotype)[] {
+  const changeable = searchedWidths(space).filter(({ candidates }) => candidates(space).length > 1);
+  return changeable.map((width) => () => {
+    const to = other(width.candidates(space), headWidth(width, genotype), random);
+    return withHeadWidths(genotype, (each) => (each === width ? to : headWidth(each, genotype)));
+  });
 }
 
-function changesOf(stage: GenotypeStage, index: number, space: SearchSpace, random: Draws): Change[] {
+function changesOf(stage: GenotypeStage, index: number, space: SearchSpace, random: Draws): (() => GenotypeStage)[] {
   const { minDepth, maxDepth, widths } = stageOf(space, index + 1);
   const candidates = operations(space);
-  const changes: Change[] = [];
+  const changes: (() => GenotypeStage)[] = [];
   const add = (candidates: number, changed: () => GenotypeStage) => {
-    if (candidates > 1) changes.push({ index, changed });
+    if (candidates > 1) changes.push(changed);
   };
   add(maxDepth - minDepth + 1, () => {
     const depths = Array.from({ length: maxDepth - minDepth + 1 }, (_, at) => minDepth + at);
@@ -170,10 +178,9 @@ export function costWindow(
 }
 
 /** A text that is different for different networks of one space. */
-export function keyOf({ stages }: Genotype): string {
-  return stages
-    .map(({ blocks }) =>
-      blocks.map((block) => [operationName(block), block.middleWidth, block.outputWidth].join()).join(" "),
-    )
-    .join(" / ");
+export function keyOf(genotype: Genotype): string {
+  const stages = genotype.stages.map(({ blocks }) =>
+    blocks.map((block) => [operationName(block), block.middleWidth, block.outputWidth].join()).join(" "),
+  );
+  return [...stages, ...headLines(genotype)].join(" / ");
 }

@@ -1,6 +1,6 @@
 import { Dimension, type Architecture, type SearchSpace } from "../proto/lathe/v1/space";
 import { initialArchitecture } from "./groups";
-import { liveStages } from "./live";
+import { liveHead, liveStages } from "./live";
 
 /** Choices of one search block, by dimension: the product of the sizes of its groups. */
 type BlockChoices = Record<"operation" | "output" | "middle", bigint>;
@@ -20,14 +20,15 @@ interface Contribution {
 /**
  * The exact number of remaining networks (docs/method.md#the-size-of-a-space):
  *
- *     size = prod over stages of  sum over surviving depths d of  prod over blocks b <= d of  size of block b
+ *     size = prod over widths of the head of |widths| * prod over stages of  sum over surviving depths d of  prod over blocks b <= d of  size of block b
  *     size of block = |operations| * prod over surviving operations o of |output widths of o| * |middle widths of o|
  *
  * The width groups of every surviving operation count, chosen or not, because the supernet holds them all. This is how the paper counts; it
  * is an upper bound on the number of distinct networks. 1 if every group is decided.
  */
 export function networks(space: SearchSpace, architecture: Architecture = initialArchitecture(space)): bigint {
-  return product(choices(space, architecture).map((stage) => sum(exits(stage))));
+  const inStages = choices(space, architecture).map((stage) => sum(exits(stage)));
+  return product([...inStages, headChoices(space, architecture)]);
 }
 
 /** log10 of the number of remaining networks; 0 if every group is decided. */
@@ -37,7 +38,7 @@ export function log10Size(space: SearchSpace, architecture: Architecture = initi
 
 /**
  * Contributions of the dimensions to log10Size, in the order depth, operation, output width, middle width. They sum to log10Size. Operation
- * and widths count the choices in the blocks of the deepest networks. Depth counts the shallower networks, whose contribution is small:
+ * and widths count the choices in the blocks of the deepest networks, and output width those of the head. Depth counts the shallower networks, whose contribution is small:
  * each block multiplies the choices, so nearly all networks have the largest depth.
  */
 export function contributions(space: SearchSpace, start = initialArchitecture(space)): Contribution[] {
@@ -47,10 +48,14 @@ export function contributions(space: SearchSpace, start = initialArchitecture(sp
   return [
     { dimension: Dimension.DIMENSION_DEPTH, log10: stages.reduce((total, stage) => total + log10OfDepths(stage), 0) },
     { dimension: Dimension.DIMENSION_OPERATION, log10: of("operation") },
-    { dimension: Dimension.DIMENSION_OUTPUT_WIDTH, log10: of("output") },
+    { dimension: Dimension.DIMENSION_OUTPUT_WIDTH, log10: of("output") + log10(headChoices(space, start)) },
     { dimension: Dimension.DIMENSION_MIDDLE_WIDTH, log10: of("middle") },
   ];
 }
+
+/** Choices of the widths of the head. */
+const headChoices = (space: SearchSpace, architecture: Architecture): bigint =>
+  product(liveHead(space, architecture).map(({ widths }) => BigInt(widths.length)));
 
 function choices(space: SearchSpace, architecture: Architecture): StageChoices[] {
   const survivors = (groups: { survivors: readonly number[] }[]) =>

@@ -124,6 +124,27 @@ describe("validateArchitecture", () => {
     ]);
   });
 
+  it.each([
+    [
+      { joined: [8, 32], pyramid: [] },
+      0,
+      ["head_widths.joined is set, but the search head has no such width: set pyramid_channels, or leave it out"],
+    ],
+    [{ joined: [8, 16], pyramid: [] }, 4, ["head_widths.joined ends with 16, must end with the full width, 32"]],
+    [{ joined: [0, 32], pyramid: [0, 4] }, 4, ["head_widths.joined[0] is 0, must be an integer between 1 and 32"]],
+    [{ joined: [], pyramid: [2, 2, 4] }, 4, ["head_widths.pyramid[1] is 2, must be above the entry before it, 2"]],
+    [{ joined: [], pyramid: [0, 2] }, 4, ["head_widths.pyramid ends with 2, must end with the full width, 4"]],
+    [
+      { joined: [], pyramid: Array.from({ length: 33 }, (_, width) => width) },
+      32,
+      ["head_widths.pyramid has 33 entries, must have at most 32"],
+    ],
+    [{ joined: [32], pyramid: [0, 4] }, 4, []],
+  ])("checks the widths of the head %j with pyramid_channels %d", (headWidths, pyramidChannels, faults) => {
+    const headed = { ...space, pyramidChannels, headWidths };
+    expect(spaceViolations(headed).map(({ field, description }) => `${field} ${description}`)).toEqual(faults);
+  });
+
   it("bounds the candidates of a space", () => {
     const [first, second] = space.stages;
     const widths = Array.from({ length: 32 }, (_, index) => index + 1);

@@ -1,6 +1,7 @@
 import { LatheError, type FieldViolation } from "../process/errors";
 import { Dimension, type Architecture, type OperationKind, type SearchSpace } from "../proto/lathe/v1/space";
 import { indexGroups, liveGroups, operations } from "./groups";
+import { HEAD_WIDTHS } from "./head";
 import { KINDS, kindName, kindNames, kindOf } from "./kinds/kinds";
 
 /** Upper bounds of a space or a network: beyond the memory of any device, below any overflow. */
@@ -86,6 +87,8 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
       fault(`${at}.dropout`, `is ${stage.dropout}, must be at least 0 and below 1`);
   });
   if (violations.length > 0) return violations;
+  violations.push(...headViolations(space, prefix));
+  if (violations.length > 0) return violations;
   const perBlock = operations(space).length;
   if (perBlock > MAX_OPERATIONS)
     fault(
@@ -95,6 +98,27 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
   const candidates = candidatesOf(space, perBlock);
   if (candidates > MAX_SPACE_CANDIDATES)
     fault("stages", `have ${candidates} candidates in all their groups, must have at most ${MAX_SPACE_CANDIDATES}`);
+  return violations;
+}
+
+/** Faults of the searched widths of the head. The stages must be valid. */
+function headViolations(space: SearchSpace, prefix: string): FieldViolation[] {
+  const { violations, fault, between } = collector(prefix);
+  for (const { id, candidates, least, full } of HEAD_WIDTHS) {
+    const [field, widths, most] = [id.replace("head/", "head_widths."), candidates(space), full(space)];
+    if (widths.length === 0) continue;
+    if ((space.pyramidChannels ?? 0) === 0)
+      fault(field, "is set, but the search head has no such width: set pyramid_channels, or leave it out");
+    else if (widths.length > MAX_CANDIDATES)
+      fault(field, `has ${widths.length} entries, must have at most ${MAX_CANDIDATES}`);
+    else if (widths.at(-1) !== most) fault(field, `ends with ${widths.at(-1)}, must end with the full width, ${most}`);
+    else
+      widths.forEach((width, index) => {
+        const before = widths[index - 1] ?? least - 1;
+        if (between(`${field}[${index}]`, width, least, most) && width <= before)
+          fault(`${field}[${index}]`, `is ${width}, must be above the entry before it, ${before}`);
+      });
+  }
   return violations;
 }
 
@@ -121,12 +145,13 @@ interface InputSizes {
 export const inputFactor = ({ scales, stages }: InputSizes): number =>
   2 ** (Math.min(stages.length, STAGES.most) + 1) * (scales.includes(2) ? 2 : 1);
 
-/** Candidates of a space over all its groups: depths, and per block its operations, each with two groups of widths. */
-function candidatesOf({ stages }: SearchSpace, perBlock: number): number {
-  return stages.reduce(
+/** Candidates of a space over all its groups: depths, per block its operations, each with two groups of widths, and the widths of the head. */
+function candidatesOf(space: SearchSpace, perBlock: number): number {
+  const ofHead = HEAD_WIDTHS.reduce((total, { candidates }) => total + candidates(space).length, 0);
+  return space.stages.reduce(
     (total, { minDepth, maxDepth, widths }) =>
       total + (maxDepth - minDepth + 1) + maxDepth * perBlock * (1 + 2 * widths.length),
-    0,
+    ofHead,
   );
 }
 

@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { CostMetric, OperationKind, type Stage } from "../proto/lathe/v1/space";
+import { CostMetric, OperationKind, type HeadWidths, type Stage } from "../proto/lathe/v1/space";
 import {
   AlgorithmKind,
   BudgetPolicy,
@@ -7,6 +7,7 @@ import {
   DatasetSpec,
   type AlgorithmSpec,
   type SearchSpec,
+  type SpaceSpec,
 } from "../proto/lathe/v1/spec";
 import { EXAMPLES, NUMBERS, PRESETS, type NumberField, type Preset } from "./bounds";
 import { defaultPolicies } from "./health";
@@ -18,8 +19,11 @@ type Complete<T> = T extends (infer E)[]
     ? { [K in keyof T]-?: Complete<NonNullable<T[K]>> }
     : T;
 
-/** A SearchSpec with every default filled in. Only algorithm.genotype stays optional, because it has no default. */
-export type ResolvedSpec = Complete<Omit<SearchSpec, "algorithm">> & { algorithm: AlgorithmSpec };
+/** A SearchSpec with every default filled in. Only algorithm.genotype and space.head_widths stay optional, because they have no default. */
+export type ResolvedSpec = Complete<Omit<SearchSpec, "algorithm" | "space">> & {
+  algorithm: AlgorithmSpec;
+  space: Complete<Omit<SpaceSpec, "headWidths">> & { headWidths: HeadWidths | undefined };
+};
 
 type Space = Omit<ResolvedSpec["space"], "classes">;
 
@@ -41,21 +45,21 @@ const THREE_KINDS = [
 
 const SPACES: Record<Preset, Space> = {
   tiny: {
-    ...{ inputHeight: 64, inputWidth: 128, stemChannels: 8, pyramidChannels: 0 },
+    ...{ inputHeight: 64, inputWidth: 128, stemChannels: 8, pyramidChannels: 0, headWidths: undefined },
     stages: [stage(16, [1, 2], [8, 12, 16], 0), stage(32, [1, 2], [16, 24, 32], 0)],
     dilations: [1, 2, 4],
     scales: [1, 2],
     kinds: [OperationKind.OPERATION_KIND_FACTORIZED],
   },
   small: {
-    ...{ inputHeight: 96, inputWidth: 128, stemChannels: 8, pyramidChannels: 0 },
+    ...{ inputHeight: 96, inputWidth: 128, stemChannels: 8, pyramidChannels: 0, headWidths: undefined },
     stages: [stage(16, [1, 2], [8, 10, 12, 14, 16], 0), stage(32, [1, 3], [16, 20, 24, 28, 32], 0)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],
     kinds: [OperationKind.OPERATION_KIND_FACTORIZED],
   },
   medium: {
-    ...{ inputHeight: 240, inputWidth: 320, stemChannels: 16, pyramidChannels: 0 },
+    ...{ inputHeight: 240, inputWidth: 320, stemChannels: 16, pyramidChannels: 0, headWidths: undefined },
     stages: [
       stage(32, [1, 2], [16, 24, 32], 0),
       stage(64, [1, 4], [32, 48, 64], 0),
@@ -66,7 +70,7 @@ const SPACES: Record<Preset, Space> = {
     kinds: THREE_KINDS,
   },
   large: {
-    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 32, pyramidChannels: 0 },
+    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 32, pyramidChannels: 0, headWidths: undefined },
     stages: [
       stage(64, [1, 3], [32, 48, 64], 0),
       stage(128, [1, 5], [64, 96, 128], 0),
@@ -77,7 +81,7 @@ const SPACES: Record<Preset, Space> = {
     kinds: THREE_KINDS,
   },
   paper: {
-    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 16, pyramidChannels: 0 },
+    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 16, pyramidChannels: 0, headWidths: undefined },
     stages: [stage(64, [1, 5], below(64), 0.03), stage(128, [1, 12], below(128), 0.3)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],

@@ -21,7 +21,7 @@ export function uniform(seed: number): () => number {
   };
 }
 
-/** A small valid space of two or three stages, with either head. */
+/** A small valid space of two or three stages, with either head; that of retraining may have searched widths. */
 export function randomSpace(random: () => number): SearchSpace {
   const below = (n: number): number => Math.floor(random() * n);
   const stage = (channels: number): SearchSpace["stages"][number] => {
@@ -29,16 +29,24 @@ export function randomSpace(random: () => number): SearchSpace {
     const widths = [channels / 4, channels / 2, (channels * 3) / 4].filter(() => random() < 0.6);
     return { channels, minDepth, maxDepth: minDepth + below(3), widths: [...widths, channels], dropout: 0 };
   };
+  const stages = [stage(16), stage(32), ...(random() < 0.3 ? [stage(48)] : [])];
+  const rest = {
+    dilations: [1, 2, 4].slice(0, 1 + below(3)),
+    scales: random() < 0.5 ? [1] : [1, 2],
+    kinds: KINDS.filter(() => random() < 0.4).map(({ kind }) => kind),
+  };
+  const some = (widths: number[], full: number) => [...widths.filter(() => random() < 0.6), full];
+  const head = random() < 0.5 && {
+    pyramidChannels: 4,
+    headWidths: { joined: random() < 0.7 ? some([8, 16], 32) : [], pyramid: random() < 0.7 ? some([0, 1, 3], 4) : [] },
+  };
   return {
     inputHeight: 64,
     inputWidth: 128,
     classes: 5,
     stemChannels: 8,
-    stages: [stage(16), stage(32), ...(random() < 0.3 ? [stage(48)] : [])],
-    dilations: [1, 2, 4].slice(0, 1 + below(3)),
-    scales: random() < 0.5 ? [1] : [1, 2],
-    kinds: KINDS.filter(() => random() < 0.4).map(({ kind }) => kind),
-    pyramidChannels: random() < 0.3 ? 4 : 0,
+    ...{ stages, ...rest },
+    ...(head || { pyramidChannels: 0 }),
   };
 }
 
@@ -58,7 +66,12 @@ export function measuredTable(space: SearchSpace, random: () => number): CostTab
     widths: [Math.ceil(channels / 3), Math.ceil((2 * channels) / 3), channels],
     costs: [-random() / 4, -random() / 8, 0],
   }));
-  return { ...table, metric: CostMetric.COST_METRIC_LATENCY, fixed: 1 + random(), candidates, exits, device: "cpu" };
+  const head = table.head && {
+    ...table.head,
+    costs: table.head.costs.map((_, i, { length }) => (i + 1 < length ? -random() / 4 : 0)),
+  };
+  const measured = { metric: CostMetric.COST_METRIC_LATENCY, fixed: 1 + random(), device: "cpu" };
+  return { ...table, ...measured, candidates, exits, ...(head && { head }) };
 }
 
 /** Keeps in each group a random non-empty part of its survivors, of size 1 with the given probability, and spreads the alphas. */

@@ -22,6 +22,24 @@ describe("the changes of a genotype", () => {
     });
   });
 
+  it("include the widths of the head", () => {
+    const headed = smallSpace({ pyramidChannels: 4, headWidths: { joined: [4, 8, 12], pyramid: [0, 4] } });
+    const genotype = { ...randomGenotype(headed, uniform(5)), joinedWidth: 8 };
+    const changes = changesOf(headed, genotype).filter(({ decision }) => decision.startsWith("head/"));
+    const made = changes.map(({ apply }) => apply(genotype)!);
+    expect(
+      made
+        .map((one) => differencesOf(genotype, one))
+        .flat()
+        .sort(),
+    ).toEqual([
+      "head/joined 8 -> 12",
+      "head/joined 8 -> 4",
+      ...(genotype.pyramidWidth === 0 ? ["head/pyramid 0 -> 4"] : ["head/pyramid 4 -> 0"]),
+    ]);
+    for (const one of made) expect(isMember(headed, one)).toBe(true);
+  });
+
   it("are void for a block that a change before them has removed", () => {
     const largest = largestGenotype(space);
     const changes = changesOf(space, largest);

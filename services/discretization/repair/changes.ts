@@ -1,5 +1,6 @@
 import type { Genotype, GenotypeBlock, SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { operations, stageOf, withOperation } from "../../../shared/space/groups";
+import { HEAD_WIDTHS, headWidth, searchedWidths, withHeadWidths, type HeadWidth } from "../../../shared/space/head";
 import { blockName, operationName, stageName } from "../../../shared/space/parts";
 
 /** A change of one decision of a genotype. */
@@ -12,7 +13,7 @@ export interface Change {
 
 /** Every change of one decision of a genotype to another candidate of the space. A deeper stage repeats its last block. */
 export function changesOf(space: SearchSpace, genotype: Genotype): Change[] {
-  return genotype.stages.flatMap(({ blocks }, index) => {
+  const inStages = genotype.stages.flatMap(({ blocks }, index) => {
     const stage = index + 1;
     const { minDepth, maxDepth, widths } = stageOf(space, stage);
     const depths = range(minDepth, maxDepth).filter((depth) => depth !== blocks.length);
@@ -36,7 +37,17 @@ export function changesOf(space: SearchSpace, genotype: Genotype): Change[] {
       }),
     ];
   });
+  const ofHead = searchedWidths(space).flatMap((width) => {
+    const others = width.candidates(space).filter((to) => to !== headWidth(width, genotype));
+    return others.map((to) => headChange(width, to));
+  });
+  return [...inStages, ...ofHead];
 }
+
+const headChange = (width: HeadWidth, to: number): Change => ({
+  decision: width.id,
+  apply: (of) => withHeadWidths(of, (each) => (each === width ? to : headWidth(each, of))),
+});
 
 function depthChange(index: number, to: number): Change {
   return {
@@ -70,7 +81,7 @@ const range = (from: number, to: number): number[] => Array.from({ length: to - 
 
 /** Describes how one genotype differs from another of the same space, as changes of single decisions. */
 export function differencesOf(from: Genotype, to: Genotype): string[] {
-  return from.stages.flatMap(({ blocks }, index) => {
+  const inStages = from.stages.flatMap(({ blocks }, index) => {
     const stage = index + 1;
     const others = to.stages[index]?.blocks ?? [];
     const depth =
@@ -89,4 +100,9 @@ export function differencesOf(from: Genotype, to: Genotype): string[] {
     });
     return [...depth, ...inBlocks];
   });
+  const inHead = HEAD_WIDTHS.flatMap((width) => {
+    const [a, b] = [headWidth(width, from), headWidth(width, to)];
+    return a === b ? [] : [`${width.id} ${a} -> ${b}`];
+  });
+  return [...inStages, ...inHead];
 }

@@ -34,7 +34,7 @@ const mixed = { ...space, kinds: [OperationKind.OPERATION_KIND_FACTORIZED, Opera
 const all = { ...space, kinds: KINDS.map(({ kind }) => kind) };
 const spread = { ...dropping, kinds: [OperationKind.OPERATION_KIND_BOTTLENECK] };
 const deeper = { ...space, stages: [...space.stages, { ...space.stages[1]!, channels: 48, widths: [24, 40, 48] }] };
-const headed = { ...deeper, pyramidChannels: 4 };
+const headed = { ...deeper, pyramidChannels: 4, headWidths: { joined: [20, 32], pyramid: [0, 3, 4] } };
 /** Name, space and architecture. */
 const supernets: [string, SearchSpace, Architecture][] = [
   ["whole", space, whole],
@@ -111,7 +111,7 @@ function drawn({ start, supernet }: Formulations, seed: number) {
   };
   const weights = randomBuffer(supernet.weights, random);
   const stats = randomBuffer(supernet.stats, random);
-  const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
+  const alphas = packAlphas(supernet, architecture);
   const batch = {
     images: noise(BATCH * 3 * 64 * 128, random).map(Math.abs),
     labels: Int32Array.from({ length: (BATCH * 64 * 128) / searchStride(supernet.space) ** 2 }, () =>

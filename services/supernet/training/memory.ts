@@ -16,9 +16,9 @@ const PASSES: Readonly<Record<string, number>> = { weights: 3, alphas: 2, evalua
 export function stepMacs(
   step: string,
   { spec, space }: Pick<SearchJob, "spec" | "space">,
-  { stages }: Pick<Supernet, "stages">,
+  supernet: Pick<Supernet, "stages" | "head">,
 ): number {
-  const forward = supernetMacs(space, stages).reduce((sum, { macs }) => sum + macs, 0);
+  const forward = supernetMacs(space, supernet).reduce((sum, { macs }) => sum + macs, 0);
   return (PASSES[step] ?? 1) * forward * spec.training.batchSize;
 }
 

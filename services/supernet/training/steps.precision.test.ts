@@ -26,7 +26,7 @@ describe("low precision", () => {
   const architecture = { groups: initialArchitecture(space).groups };
   const shared = {
     weights: randomBuffer(supernet.weights, random),
-    alphas: packAlphas(supernet.stages, supernet.alphas, architecture),
+    alphas: packAlphas(supernet, architecture),
     rates: rates(1e-2, 1),
     ...batch(supernet, random),
   };

@@ -68,7 +68,7 @@ describe.each(supernets)("a step of the %s supernet, compiled against eager", (k
   const { size: a } = supernet.alphas;
   const weights = randomBuffer(supernet.weights, random);
   const stats = randomBuffer(supernet.stats, random);
-  const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
+  const alphas = packAlphas(supernet, architecture);
 
   it("has the expected operations", () => {
     expect(supernet.dropouts.length).toBeGreaterThan(3);

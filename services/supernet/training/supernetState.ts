@@ -34,5 +34,5 @@ export function shrunk(state: SupernetState, architecture: Architecture): Supern
 
 /** The architecture of a state with the current values of its parameters. */
 export function architectureOf({ supernet, alphas }: SupernetState): Architecture {
-  return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
+  return unpackAlphas(supernet, supernet.architecture, alphas.values);
 }
