@@ -140,7 +140,7 @@ function requireInherited({ space, architecture }: Found, genotype: Genotype): v
     }),
   );
   for (const { width, channels } of liveHead(space, architecture))
-    requireChannels(width.name, headWidth(width, genotype), channels);
+    requireChannels(width.name, headWidth(width, genotype, space), channels);
 }
 
 /** Refuses more channels than the supernet still has. */

@@ -1,7 +1,16 @@
 import { OperationKind } from "../proto/lathe/v1/space";
 import { LatheError } from "../process/errors";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
-import { blockInputs, derive, isMember, largestGenotype, print, spaceOf, validateGenotype } from "./genotype";
+import {
+  blockInputs,
+  choicesOf,
+  derive,
+  isMember,
+  largestGenotype,
+  print,
+  spaceOf,
+  validateGenotype,
+} from "./genotype";
 import { group, initialArchitecture } from "./groups";
 import { spaceViolations } from "./validate";
 
@@ -136,6 +145,11 @@ it("a narrower head belongs to the spaces that search it", () => {
   expect(isMember(headed, { ...genotype, joinedWidth: 9 })).toBe(false);
   expect(isMember(headed, { ...genotype, pyramidWidth: 0 })).toBe(false);
   expect(isMember({ ...headed, headWidths: undefined }, { ...genotype, joinedWidth: 8 })).toBe(false);
+  // A network that leaves out which head it has, has the full widths of the space.
+  const open = { ...headed, headWidths: { joined: headed.headWidths.joined, pyramid: [0, 4] } };
+  const { pyramidChannels: _, ...bare } = genotype;
+  expect(isMember(open, bare)).toBe(true);
+  expect(["head/joined", "head/pyramid"].map((id) => choicesOf(open, bare).get(id))).toEqual([1, 1]);
   expect(
     print({ ...genotype, joinedWidth: 8, pyramidWidth: 0 })
       .split("\n")

@@ -255,7 +255,7 @@ export function choicesOf(space: SearchSpace, genotype: Genotype): Map<string, n
   const { stages } = genotype;
   const chosen = new Map<string, number>();
   for (const each of searchedWidths(space))
-    chosen.set(each.id, each.candidates(space).indexOf(headWidth(each, genotype)));
+    chosen.set(each.id, each.candidates(space).indexOf(headWidth(each, genotype, space)));
   const names = operations(space).map(({ name }) => name);
   stages.forEach(({ blocks }, index) => {
     const s = index + 1;

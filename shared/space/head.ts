@@ -63,8 +63,9 @@ export const HEAD_WIDTHS = [JOINED, PYRAMID] as const;
 export const searchedWidths = (space: SearchSpace): readonly HeadWidth[] =>
   HEAD_WIDTHS.filter(({ candidates }) => candidates(space).length > 0);
 
-/** A width of a network's head. */
-export const headWidth = ({ field, full }: HeadWidth, genotype: Genotype): number => genotype[field] ?? full(genotype);
+/** A width of a network's head; `of`: its space, where the network may leave out which head it has. */
+export const headWidth = ({ field, full }: HeadWidth, genotype: Genotype, of: Headed = genotype): number =>
+  genotype[field] ?? full(of);
 
 /** A network with other widths of its head. A full width is left out. */
 export function withHeadWidths(genotype: Genotype, widthOf: (width: HeadWidth) => number): Genotype {
