@@ -1,5 +1,6 @@
 import { LatheError } from "../shared/process/errors";
 import { control } from "./control";
+import { front } from "./front";
 import { measuredApart, type Measurement } from "./measurement";
 import { latency } from "./latency";
 import { network } from "./network";
@@ -19,6 +20,7 @@ const BENCHMARKS: Record<string, Benchmark> = {
   accuracy: (args) => measuredApart({ name: "accuracy", args: [...args] }),
   network,
   peers,
+  front,
   latency,
   rewrites,
   startup,

@@ -11,7 +11,7 @@ export interface Spread {
 }
 
 /** Mean and spread of the defined values; undefined if there are none. */
-function spreadOf(values: readonly (number | undefined)[]): Spread | undefined {
+export function spreadOf(values: readonly (number | undefined)[]): Spread | undefined {
   const there = values.filter((value) => value !== undefined);
   const n = there.length;
   if (n === 0) return undefined;
