@@ -64,6 +64,14 @@ describe("an experiment", () => {
     created = /cell late \(3 of 3\)\nsearch (s-\w+) created/.exec(stdout)![1]!;
   });
 
+  it("says which search of another cell goes on first", async () => {
+    const { code, stdout } = await experiment([...run, "--only", "undecided"]);
+    expect(code).toBe(3);
+    expect(stdout).toContain(
+      `search ${created} of cell late of an earlier run goes on, and its work comes before that of this run\ncell undecided (1 of 1)`,
+    );
+  });
+
   it("continues the same search, leaves finished cells alone, and reports the failed cell at the end", async () => {
     const before = json("good", "result.json");
     const { code, stdout, stderr } = await experiment([...run, "--json"]);
@@ -80,7 +88,7 @@ describe("an experiment", () => {
       search: created,
       spec: { labels: { experiment: "three", cell: "late", variant: "late", algorithm: "ssr" } },
     });
-    expect(json("undecided", "failed.json")).toMatchObject({ attempts: 2 });
+    expect(json("undecided", "failed.json")).toMatchObject({ attempts: 3 });
     expect(json("good", "result.json")).toEqual(before);
     // The history is complete, including the events before the interruption.
     const [first] = readFileSync(join(out, "late", "history.jsonl"), "utf8").split("\n");

@@ -19,7 +19,7 @@ import { algorithmName, cellsOf, isMeant } from "../experiment/grid";
 import { readCells, type CellRecord } from "../experiment/report/cells";
 import { writeReport } from "../experiment/report/write";
 import { openCells, type OpenCell } from "../experiment/resume";
-import { cancelStale, dropStore, runCells } from "../experiment/run";
+import { dropStore, runCells, settleEarlier } from "../experiment/run";
 import { onInterrupt } from "../interrupt";
 import { summaryLines } from "../search/resultFolder";
 import { inOwnStack, StatusOutput } from "../search/ownStack";
@@ -161,7 +161,7 @@ async function runOpen(
     const say = (line: string) => output.say(line);
     for (const { resolved } of now) await requireReadable(resolved.dataset, { say, complain });
     await inOwnStack({ folder, workers: atOnce }, output, interrupt.signal, async (api, signal) => {
-      await cancelStale(api, name, open, { output, signal });
+      await settleEarlier(api, name, { open, now }, { output, signal });
       await run(api, signal);
     });
   } catch (error) {

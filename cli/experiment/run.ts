@@ -86,21 +86,30 @@ const unfinished = [
   SearchState.SEARCH_STATE_PAUSED,
 ];
 
-/** Cancels unfinished searches of the experiment that belong to no open cell: a trainer would finish them before the others. */
-export async function cancelStale(
+/**
+ * Settles the unfinished searches of earlier runs, because a trainer finishes them before the cells of this run. It cancels those that belong
+ * to no open cell, and says which of the others go on although their cell is not among those of this run.
+ */
+export async function settleEarlier(
   api: SearchApi,
   name: string,
-  open: readonly OpenCell[],
+  { open, now }: { open: readonly OpenCell[]; now: readonly OpenCell[] },
   run: Pick<CellRun, "output" | "signal">,
 ): Promise<void> {
-  const wanted = new Set(open.map(({ requestId }) => requestId));
+  const ids = (cells: readonly OpenCell[]) => new Set(cells.map(({ requestId }) => requestId));
+  const [wanted, own] = [ids(open), ids(now)];
   const call = { signal: run.signal };
   const page = { pageSize: 200, pageToken: "", states: unfinished, labels: { experiment: name } };
   const { searches } = await api.listSearches(page, call);
   for (const { id, requestId, spec } of searches) {
-    if (wanted.has(requestId)) continue;
+    const search = `search ${id} of cell ${spec?.labels.cell ?? "?"}`;
+    if (own.has(requestId)) continue;
+    if (wanted.has(requestId)) {
+      run.output.say(`${search} of an earlier run goes on, and its work comes before that of this run`);
+      continue;
+    }
     await api.cancelSearch({ searchId: id, reason: "the experiment has changed" }, call);
-    run.output.say(`search ${id} of cell ${spec?.labels.cell ?? "?"} is cancelled: the experiment file has changed`);
+    run.output.say(`${search} is cancelled: the experiment file has changed`);
   }
 }
 
