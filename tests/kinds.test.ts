@@ -25,7 +25,7 @@ it.each(heads)(
   async (_, pyramidChannels, stride) => {
     const space = {
       pyramidChannels,
-      ...(pyramidChannels > 0 && { headWidths: { joined: [6, 12], pyramid: [0, 4] } }),
+      ...(pyramidChannels > 0 && { headWidths: { joined: [6, 12], pyramid: [0, 4], detail: [4, 8] } }),
       ...{ inputHeight: 32, inputWidth: 64, stemChannels: 4, stages: [stage(8), stage(12), stage(16)] },
       ...{ dilations: [1], scales: [1], kinds },
     };

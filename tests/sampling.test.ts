@@ -48,7 +48,9 @@ describe.each([
     // 0: the search head; above 0: the head of retraining.
     space: {
       ...{ ...sizes, pyramidChannels },
-      ...(pyramidChannels > 0 && { headWidths: { joined: [sizes.stages[1]!.channels], pyramid: [0, 2, 4] } }),
+      ...(pyramidChannels > 0 && {
+        headWidths: { joined: [sizes.stages[1]!.channels], pyramid: [0, 2, 4], detail: [] },
+      }),
     },
     cost: { target: 0.8 },
     sampling: { candidates: 2, evaluations: 6, population: 3, tournament: 2, costTolerance: 0.3 },

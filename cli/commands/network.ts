@@ -1,5 +1,6 @@
 import { basename, extname, join } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
+import { LatheError } from "../../shared/process/errors";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { PRESETS } from "../../shared/spec/bounds";
@@ -25,7 +26,7 @@ const PYRAMID = 40;
 
 interface BuildFlags extends GenotypeFlags {
   head: "search" | "aggregation";
-  pyramid: number;
+  pyramid?: number;
   seed: number;
   out?: string;
   json?: boolean;
@@ -64,7 +65,11 @@ export function networkCommand(program: Command): void {
     .addOption(
       new Option("--head <kind>", "head of the network").choices(["search", "aggregation"]).default("aggregation"),
     )
-    .option("--pyramid <channels>", "channels of each pyramid pooling branch", channels, PYRAMID)
+    .option(
+      "--pyramid <channels>",
+      `channels of each pyramid pooling branch; default: of the genotype, else ${PYRAMID}`,
+      channels,
+    )
     .option("--seed <number>", "seed of the initial weights", whole, 1)
     .option("--out <network.onnx>", "ONNX file to write; an existing file is replaced")
     .option("--json", "print JSON")
@@ -79,7 +84,11 @@ export function networkCommand(program: Command): void {
     .option("--preset <name>", `training settings that no flag sets: ${PRESETS.join(", ")}`, "small")
     .option("--epochs <number>", "number of training epochs", whole)
     .option("--batch <number>", "images per training step", whole)
-    .option("--pyramid <channels>", "channels of each pyramid pooling branch", whole)
+    .option(
+      "--pyramid <channels>",
+      "channels of each pyramid pooling branch; default: of the genotype, else the preset's",
+      whole,
+    )
     .option("--seed <number>", "seed of all random choices", whole)
     .option("--name <text>", 'value of the label "name"')
     .option("--label <key=value>", "label to add; repeatable", label)
@@ -89,13 +98,23 @@ export function networkCommand(program: Command): void {
 
 function build(flags: BuildFlags): void {
   const genotype = readGenotype(flags);
-  const head =
-    flags.head === "search" ? { kind: flags.head } : { kind: flags.head, pyramidChannels: flags.pyramid, dropout: 0 };
+  const pyramidChannels = pyramidOf(genotype, flags.pyramid);
+  const head = flags.head === "search" ? { kind: flags.head } : { kind: flags.head, pyramidChannels, dropout: 0 };
   const description = describeNetwork(genotype, head);
   const written = flags.out === undefined ? undefined : writeOut(flags.out, initialOnnx(description, flags.seed));
   if (flags.json) return printJson({ ...networkJson(description), ...(written && { onnx: written.path }) });
   print(...networkLines(description));
   if (written) print("", `${quantity(written.bytes)}B written to ${written.path}, with the untrained weights of seed ${flags.seed}`); // prettier-ignore
+}
+
+/** The channels of the pyramid of a network: a genotype that has them was found with them, and its widths of the head are shares of them. */
+function pyramidOf({ pyramidChannels: own = 0 }: Genotype, asked: number | undefined): number {
+  if (own > 0 && asked !== undefined && asked !== own)
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `--pyramid is ${asked}, must be ${own}, as pyramid_channels of the genotype says`,
+    );
+  return asked ?? (own || PYRAMID);
 }
 
 async function train(flags: TrainFlags): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space";
-import { blockInputs } from "../../shared/space/genotype";
+import { blockInputs, headLines } from "../../shared/space/genotype";
 import { searchStride } from "../../shared/space/head";
 import { factorized } from "../../shared/space/kinds/factorized";
 import { kindName, kindOf, middleChannels } from "../../shared/space/kinds/kinds";
@@ -72,7 +72,7 @@ export function networkPicture(genotype: Genotype): Html {
     <figcaption>
       From image to class map. A shape is as wide as its channels at input, middle and output; the outline is the width
       that the stage began with, which the middle of an inverted bottleneck may exceed. Darker: larger dilation. Dashed:
-      the block runs at half the resolution of its stage.
+      the block runs at half the resolution of its stage.${headLines(genotype).map((line) => ` The ${line}.`)}
     </figcaption>
   </figure>`;
 }

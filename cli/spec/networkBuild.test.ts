@@ -42,8 +42,11 @@ it("prints a line per part and the totals", () => {
   const description = describeNetwork(genotype, { kind: "aggregation", pyramidChannels: 3, dropout: 0 });
   const lines = networkLines(description);
   expect(lines[0]).toBe("32x64 pixels, 5 classes, aggregation head with a pyramid of 3 channels");
-  const narrow = networkLines({ ...description, genotype: { ...genotype, joinedWidth: 6, pyramidWidth: 0 } });
-  expect(narrow[0]).toBe("32x64 pixels, 5 classes, aggregation head without a pyramid, joined width 6");
+  const narrow = networkLines({
+    ...description,
+    genotype: { ...genotype, joinedWidth: 6, pyramidWidth: 0, detailWidth: 4 },
+  });
+  expect(narrow[0]).toBe("32x64 pixels, 5 classes, aggregation head without a pyramid, joined width 6, detail width 4");
   const table = lines.slice(3, -2);
   expect(table.map((line) => line.trim().split(/\s+/)[0])).toEqual([
     ...description.parts.map(({ name }) => name),

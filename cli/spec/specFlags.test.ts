@@ -97,13 +97,21 @@ describe("space describe", () => {
 
   it("names the widths of the head that a space searches", () => {
     const { resolved, space } = describedSpec({ preset: "tiny" });
-    const headed = { ...space, pyramidChannels: 8, headWidths: { joined: [16, 32], pyramid: [0, 4, 8] } };
+    const headed = {
+      ...space,
+      pyramidChannels: 8,
+      headWidths: { joined: [16, 32], pyramid: [0, 4, 8], detail: [8, 16] },
+    };
     const about = describeSpace(resolved, headed);
     const lines = descriptionLines(about);
     const place = lines.indexOf("  head of the search: aggregation head with a pyramid of 8 channels");
-    expect(lines.slice(place + 1, place + 3)).toEqual(["  joined widths: 16 32", "  pyramid widths: 0 4 8"]);
-    expect(about.candidates).toBe(describeSpace(resolved, space).candidates + 5);
-    expect(about.log10Size).toBeCloseTo(describeSpace(resolved, space).log10Size + Math.log10(6), 9);
+    expect(lines.slice(place + 1, place + 4)).toEqual([
+      "  joined widths: 16 32",
+      "  pyramid widths: 0 4 8",
+      "  detail widths: 8 16",
+    ]);
+    expect(about.candidates).toBe(describeSpace(resolved, space).candidates + 7);
+    expect(about.log10Size).toBeCloseTo(describeSpace(resolved, space).log10Size + Math.log10(12), 9);
   });
 
   it("finds one fault in an unknown preset", () =>

@@ -57,12 +57,14 @@ export const removalReasons: Readonly<Record<number, string>> = {
   [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the end of the budget",
 };
 
-/** "search head", "aggregation head with a pyramid of 16 channels", "aggregation head without a pyramid, joined width 32" */
-export function headText(head: Head, { joinedWidth, pyramidWidth }: Partial<Genotype> = {}): string {
+/** "search head", "aggregation head with a pyramid of 16 channels", "aggregation head without a pyramid, joined width 32, detail width 8" */
+export function headText(head: Head, { joinedWidth, pyramidWidth, detailWidth }: Partial<Genotype> = {}): string {
   if (head.kind === "search") return "search head";
   const channels = pyramidWidth ?? head.pyramidChannels;
   const pyramid = channels > 0 ? `with a pyramid of ${channels} channels` : "without a pyramid";
-  return `aggregation head ${pyramid}${joinedWidth === undefined ? "" : `, joined width ${joinedWidth}`}`;
+  const joined = joinedWidth === undefined ? [] : [`joined width ${joinedWidth}`];
+  const detail = detailWidth === undefined ? [] : [`detail width ${detailWidth}`];
+  return [`aggregation head ${pyramid}`, ...joined, ...detail].join(", ");
 }
 
 /** When an alarm was raised: by an epoch, or by the labels before the first. */

@@ -51,7 +51,7 @@ const wide: SearchSpace = {
     { channels: 32, minDepth: 1, maxDepth: 3, widths: [16, 32], dropout: 0 },
     { channels: 48, minDepth: 1, maxDepth: 2, widths: [32, 48], dropout: 0 },
   ],
-  ...{ pyramidChannels: 8, headWidths: { joined: [16, 48], pyramid: [0, 4, 8] } },
+  ...{ pyramidChannels: 8, headWidths: { joined: [16, 48], pyramid: [0, 4, 8], detail: [8, 32] } },
 };
 const operators = { space, pyramidChannels: 8 };
 const settings = { ...defaultSettings("cpu", 1), warmupRuns: 1, timedRuns: 5 };
@@ -137,8 +137,8 @@ const unscaled: CostTable = {
 /** A narrower exit of a stage saves this time behind it. */
 const saved = (stage: number, width: number) => 1e-3 * (stage === 0 ? 32 - width : 2 * (48 - width));
 /** So does a narrower head. */
-const savedByHead = ({ joinedWidth = 48, pyramidWidth = 8 }: Genotype) =>
-  1e-3 * (48 - joinedWidth) + 2e-5 * (8 - pyramidWidth) * joinedWidth;
+const savedByHead = ({ joinedWidth = 48, pyramidWidth = 8, detailWidth = 32 }: Genotype) =>
+  1e-3 * (48 - joinedWidth) + 2e-5 * (8 - pyramidWidth) * joinedWidth + 1e-5 * (32 - detailWidth) * (9 + joinedWidth);
 const timeOf = (genotype: Genotype) => {
   const inputs = blockInputs(genotype);
   const blocks = genotype.stages.flatMap(({ blocks: all }, stage) =>
@@ -162,10 +162,10 @@ const exits = [0, 1].map((stage) => {
   const cost = (point: (typeof own)[number]) => (scale - 1) * (back(point) - back(full)) - saved(stage, point.width);
   return { widths: own.map(({ width }) => width), costs: own.map(cost) };
 });
-/** The networks that tell the cost of the head; the last one has the full widths. */
+/** The networks that tell the cost of the head. */
 const heads = headPoints(wide);
-const head = headCosts(wide, heads.map(timeOf))!;
-const { scaling, checking } = sampledNetworks(wide, { ...unscaled, exits, head });
+const head = headCosts(wide, heads.map(timeOf), fixed);
+const { scaling, checking } = sampledNetworks(wide, { ...unscaled, exits, ...head });
 const bare = { ...largestGenotype(wide), stages: wide.stages.map(({ channels }) => ({ channels, blocks: [] })) };
 /** The time of each model of the table, by its bytes. */
 const times = new Map<string, number>([
@@ -219,15 +219,16 @@ describe("measureOperators", () => {
     const { table } = result;
     expect(asked).toHaveLength(2 * times.size);
     expect(new Set(asked)).toEqual(new Set(times.keys()));
-    // The network without blocks is also the last of those that tell the cost of the head.
+    expect(heads).toHaveLength(2 * 3 - 1 + 2);
+    // The network without blocks has the full head, and an empty one tells the overhead.
     const models =
-      1 + heads.length + exits.flatMap(({ widths }) => widths).length + operatorPoints(wide, 8).length + 18;
+      2 + heads.length + exits.flatMap(({ widths }) => widths).length + operatorPoints(wide, 8).length + 18;
     expect(store.told.at(-1)).toEqual([2 * models, 2 * models]);
     for (const [i, [done]] of store.told.entries()) expect(done).toBeGreaterThanOrEqual(store.told[i - 1]?.[0] ?? 0);
     expect(result).toMatchObject({ largest, smallest: largest, quietUnit: 2e-3 });
     const narrow = { dilation: 1, scale: 1, middleWidth: 16, outputWidth: 16 };
     const smallest: Genotype = {
-      ...{ ...largestGenotype(wide), joinedWidth: 16, pyramidWidth: 0 },
+      ...{ ...largestGenotype(wide), joinedWidth: 16, pyramidWidth: 0, detailWidth: 8 },
       stages: [
         { channels: 32, blocks: [narrow] },
         { channels: 48, blocks: [{ ...narrow, middleWidth: 32, outputWidth: 32 }] },
@@ -247,11 +248,10 @@ describe("measureOperators", () => {
       }
     for (const [stage, { widths, costs }] of table.exits.entries())
       for (const [i, width] of widths.entries()) expect(costs[i]).toBeCloseTo(-saved(stage, width), 9);
-    expect(table.head).toEqual({
-      rows: [16, 48],
-      columns: [0, 4, 8],
-      costs: head.costs.map((cost) => expect.closeTo(cost, 9) as number),
-    });
+    const close = (costs: readonly number[]) => costs.map((cost) => expect.closeTo(cost, 9) as number);
+    expect(table.head).toEqual({ rows: [16, 48], columns: [0, 4, 8], costs: close(head.head!.costs) });
+    const byDetail = [16, 48].flatMap((joinedWidth) => [-1e-5 * 24 * (9 + joinedWidth), 0]);
+    expect(table.detail).toEqual({ rows: [16, 48], columns: [8, 32], costs: close(byDetail) });
     for (const genotype of checking) expect(genotypeCost(genotype, table) / timeOf(genotype)).toBeCloseTo(1, 9);
     expect(table.check).toEqual({
       networks: 12,

@@ -94,9 +94,7 @@ export async function measureOperators(
   if (points.length === 0) throw new LatheError("INVALID_ARGUMENT", "the space has no candidate operations to measure");
   const networkOf = (genotype: Genotype) => networkOnnxOf(genotype, pyramidChannels);
   const exits = exitPoints(space, timer.tile);
-  // The last one has the full widths: the network without blocks.
-  const heads = headPoints(space).slice(0, -1);
-  const ends = [withoutBlocks(space), ...exits.map(({ genotype }) => genotype), ...heads];
+  const ends = [withoutBlocks(space), ...exits.map(({ genotype }) => genotype), ...headPoints(space)];
   const all = ROUNDS * (1 + points.length + ends.length + SAMPLED.scaling + SAMPLED.checking);
   let [measured, fastest] = [0, Infinity];
   const measure = async (models: readonly (() => Uint8Array)[], stopwatch: Stopwatch) => {
@@ -120,7 +118,7 @@ export async function measureOperators(
   const [overhead = 0, ...runs] = await measure([emptyOnnx, ...chains], timer.blocks);
   const [fixed = 0, ...times] = await measureNetworks(ends);
   const ended = exits.map((point, i) => ({ ...point, time: times[i] ?? Number.NaN }));
-  const head = headCosts(space, [...times.slice(exits.length), fixed]);
+  const head = headCosts(space, times.slice(exits.length), fixed);
   const costs = new Map<string, number>();
   points.forEach(({ id, input, middle }, i) => {
     const run = runs[i] ?? Number.NaN;
@@ -132,7 +130,7 @@ export async function measureOperators(
     const metric = CostMetric.COST_METRIC_LATENCY;
     return {
       ...{ metric, candidates: rows, exits: exitCosts(space, ended, rows) },
-      ...{ fixed, device: deviceClass, check: undefined, unit: undefined, ...(head && { head }) },
+      ...{ fixed, device: deviceClass, check: undefined, unit: undefined, ...head },
     };
   };
   const { scaling, checking } = sampledNetworks(space, table(1));

@@ -16,6 +16,7 @@ import type { Subject } from "./network";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { service, type Service } from "../../shared/rpc/handlers";
+import { searchedWidths } from "../../shared/space/head";
 import { refuse, spaceViolations } from "../../shared/space/validate";
 import type { ObservedProfiler } from "./metrics";
 import { completeSettings, profilingViolations, type ProfilingSettings, type ProfilingWorker } from "./settings";
@@ -122,10 +123,24 @@ function networkViolations(
   return [...violations, ...profilingViolations(profiling, own, "profiling.")];
 }
 
-function checkedSpace({ space, profiling }: ProfileOperatorsRequest, own: ProfilingWorker): SearchSpace {
+function checkedSpace(
+  { space, profiling, pyramidChannels }: ProfileOperatorsRequest,
+  own: ProfilingWorker,
+): SearchSpace {
   const inSpace = space
     ? spaceViolations(space, "space.")
     : [{ field: "space", description: "is missing, must be the search space to measure" }];
-  refuse("INVALID_REQUEST", "request", [...inSpace, ...profilingViolations(profiling, own, "profiling.")]);
+  const headed = space && searchedWidths(space).length > 0 ? (space.pyramidChannels ?? 0) : undefined;
+  const inHead =
+    headed === undefined || pyramidChannels === headed
+      ? []
+      : [
+          {
+            field: "pyramid_channels",
+            description: `is ${pyramidChannels ?? 0}, must be ${headed}, as space.pyramid_channels says, because space.head_widths is set`,
+          },
+        ];
+  const violations = [...inSpace, ...inHead, ...profilingViolations(profiling, own, "profiling.")];
+  refuse("INVALID_REQUEST", "request", violations);
   return space as SearchSpace;
 }

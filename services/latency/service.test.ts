@@ -283,6 +283,18 @@ describe("LatencyService", () => {
       ...refused,
       violations: [{ field: "space", description: "is missing, must be the search space to measure" }],
     });
+    const head = { pyramidChannels: 8, headWidths: { joined: [], pyramid: [0, 8], detail: [] } };
+    await expect(
+      client().profileOperators({ space: { ...space, ...head }, profiling: undefined, pyramidChannels: 4 }),
+    ).rejects.toMatchObject({
+      ...refused,
+      violations: [
+        {
+          field: "pyramid_channels",
+          description: "is 4, must be 8, as space.pyramid_channels says, because space.head_widths is set",
+        },
+      ],
+    });
     const small = { ...space, classes: 1, scales: [2] };
     await expect(
       client().profileOperators({ space: small, profiling: undefined, pyramidChannels: 0 }),

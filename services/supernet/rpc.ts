@@ -14,7 +14,7 @@ import { headWidth, searchedHead } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { isMember, largestGenotype, validateGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
-import { middleChannels } from "../../shared/space/kinds/kinds";
+import { kindOf } from "../../shared/space/kinds/kinds";
 import { liveHead, liveStages } from "../../shared/space/live";
 import { operationName } from "../../shared/space/parts";
 import { contributions, log10Size } from "../../shared/space/size";
@@ -120,11 +120,15 @@ function trainedSupernet(searchId: string, history: readonly StoredEvent[]): Fou
   return { spec, space, architecture, checkpoint };
 }
 
-/** Refuses a genotype that is outside the space, or that uses an operation or channels which shrinking has removed. */
-function requireInherited({ space, architecture }: Found, genotype: Genotype): void {
+/** Refuses a (valid) genotype that is outside the space, or that uses an operation or channels which shrinking has removed. */
+export function requireInherited(
+  { space, architecture }: Pick<Found, "space" | "architecture">,
+  genotype: Genotype,
+): void {
   if (!isMember(space, genotype)) throw invalidField("genotype", "is not a network of the search's space");
   const stages = liveStages(space, architecture);
-  genotype.stages.forEach((stage, s) =>
+  genotype.stages.forEach((stage, s) => {
+    const of = `stages[${s}]`;
     stage.blocks.forEach((block, b) => {
       const live = stages[s]?.blocks[b];
       const name = operationName(block);
@@ -135,10 +139,14 @@ function requireInherited({ space, architecture }: Found, genotype: Genotype): v
           `genotype.stages[${s}].blocks[${b}]: operation ${name} has left the supernet${live ? "" : " with its block"}`,
           { reason: "OPERATION_REMOVED" },
         );
-      requireChannels(`stages[${s}].blocks[${b}].middle_width`, middleChannels(block), found.middleChannels);
-      requireChannels(`stages[${s}].blocks[${b}].output_width`, block.outputWidth, found.outputWidth);
-    }),
-  );
+      const { expansion } = kindOf(block);
+      requireChannels(`${of}.blocks[${b}].middle_width`, block.middleWidth, found.middleChannels / expansion);
+      requireChannels(`${of}.blocks[${b}].output_width`, block.outputWidth, found.outputWidth);
+    });
+    // Behind the stage are the channels of the exits that are left, which may be fewer than those of this block.
+    const [last, outputs] = [stage.blocks.length - 1, stages[s]?.outputs];
+    requireChannels(`${of}.blocks[${last}].output_width`, stage.blocks[last]?.outputWidth ?? 0, outputs ?? 0);
+  });
   for (const { width, channels } of liveHead(space, architecture))
     requireChannels(width.name, headWidth(width, genotype, space), channels);
 }

@@ -161,11 +161,11 @@ describe("an axis is as long as its groups' survivors make it", () => {
       lengths.set(id, group(architecture, id).survivors.length);
       return widest(id, widths);
     };
-    const { joined, pyramid } = { ...any.headWidths };
+    const { joined, pyramid, detail } = { ...any.headWidths };
     const [wide, branch] = [ofHead("head/joined", joined, c2!), ofHead("head/pyramid", pyramid, any.pyramidChannels!)];
     for (const bins of PYRAMID_BINS) lengths.set(`pyramid${bins}`, branch);
     for (const unit of ["context", "join2", "fusion"]) lengths.set(unit, wide);
-    lengths.set("detail", c1!);
+    lengths.set("detail", ofHead("head/detail", detail, c1!));
     any.stages.forEach(({ channels, widths, minDepth }, index) => {
       const stage = `stage${index + 1}`;
       const before = any.stages[index - 1]?.channels ?? any.stemChannels;

@@ -7,7 +7,7 @@ import type { Genotype } from "../proto/lathe/v1/space";
 import { noise, randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { buildDiscrete, type DiscreteNetwork } from "./discrete";
-import type { Head } from "../space/head";
+import type { Head, HeadWidth } from "../space/head";
 import { PYRAMID_BINS } from "../space/networkCosts";
 import { networkOnnx } from "./export";
 import { inferenceNorm } from "./layers";
@@ -15,14 +15,17 @@ import { inferenceNorm } from "./layers";
 const CLASSES = ["road", "sky", "tree", "car", "überweg"];
 const random = uniform(21);
 const drawn = randomGenotype(smallSpace(), random);
-const heads: [Head, Pick<Genotype, "joinedWidth" | "pyramidWidth">][] = [
+const heads: [Head, Pick<Genotype, HeadWidth["field"]>][] = [
   [{ kind: "search" }, {}],
   [{ kind: "aggregation", pyramidChannels: 3, dropout: 0.1 }, {}],
   [
     { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 },
     { joinedWidth: 5, pyramidWidth: 0 },
   ],
-  [{ kind: "aggregation", pyramidChannels: 3, dropout: 0, coarse: true }, { pyramidWidth: 2 }],
+  [
+    { kind: "aggregation", pyramidChannels: 3, dropout: 0, coarse: true },
+    { pyramidWidth: 2, detailWidth: 3 },
+  ],
 ];
 
 function parametersOf(network: DiscreteNetwork) {

@@ -1,6 +1,6 @@
 import { take } from "../engine/ops/take";
 import { tf } from "../engine/tf";
-import { JOINED } from "../space/head";
+import type { HeadWidth } from "../space/head";
 import { kindOf } from "../space/kinds/kinds";
 import { at, type LiveBlock, type LiveStage } from "../space/live";
 import type { Relaxation } from "./relaxation";
@@ -91,12 +91,10 @@ function maskRanges(stages: readonly LiveStage[]): { position: number; expansion
 }
 
 /** Expected masks of the channels of the head's units. Absent: all are present. */
-export interface HeadFactors {
-  /** E[m] of the context, the joined stages and the fusion, [channels]. */
-  joined?: tf.Tensor1D;
-  /** E[m] of each branch of the pyramid pooling, [channels]. */
-  pyramid?: tf.Tensor1D;
-}
+export type HeadFactors = {
+  /** E[m] of the units of a width of the head, [channels]. */
+  [list in HeadWidth["list"]]?: tf.Tensor1D;
+};
 
 /** Computes the expected masks of the head's searched widths: sum_j p_j m_j. */
 export function headFactors({ head }: Relaxation): HeadFactors {
@@ -106,7 +104,7 @@ export function headFactors({ head }: Relaxation): HeadFactors {
     if (widths.length === 1) continue;
     const masks = widths.map((each) => Array.from({ length: channels }, (_, c) => (c < each ? 1 : 0)));
     const expected = tf.matMul(tf.reshape(p, [1, widths.length]), tf.tensor2d(masks, [widths.length, channels]));
-    factors[width === JOINED ? "joined" : "pyramid"] = tf.reshape<tf.Rank.R1>(expected, [channels]);
+    factors[width.list] = tf.reshape<tf.Rank.R1>(expected, [channels]);
   }
   return factors;
 }

@@ -1,6 +1,6 @@
 import { tf } from "../engine/tf";
 import type { Genotype } from "../proto/lathe/v1/space";
-import type { Head } from "../space/head";
+import type { Head, HeadWidth } from "../space/head";
 import { PYRAMID_BINS } from "../space/networkCosts";
 import { noise, randomBuffer } from "../testing/networks";
 import { uniform } from "../testing/spaces";
@@ -16,7 +16,7 @@ const [HEIGHT, WIDTH, CLASSES] = [32, 64, 3];
 const head: Head = { kind: "aggregation", pyramidChannels: 2, dropout: 0 };
 
 /** A network with outputs of the given channels, the last block's of each stage, and with these widths of its head. */
-const networkOf = (outputs: readonly number[], widths: Pick<Genotype, "joinedWidth" | "pyramidWidth">) => {
+const networkOf = (outputs: readonly number[], widths: Pick<Genotype, HeadWidth["field"]>) => {
   const genotype: Genotype = {
     ...{ inputHeight: HEIGHT, inputWidth: WIDTH, classes: CLASSES, stemChannels: 4 },
     stages: outputs.map((outputWidth, s) => ({
@@ -130,6 +130,7 @@ it.each([
   [[5, 9, 10, 14], {}, 5],
   [[5, 9, 10], { joinedWidth: 7, pyramidWidth: 1 }, 5],
   [[5, 9, 10], { joinedWidth: 3, pyramidWidth: 0 }, 0],
+  [[5, 9], { detailWidth: 2 }, 5],
 ])(
   "the aggregation head of stages of %j, with widths %j, joins them as the method says, pixel by pixel",
   (widths, own, branches) => {

@@ -20,9 +20,10 @@ interface HeadShape {
   outputs: readonly Axis[];
   /** The declared channels of the stages. C1 and C2 are the widths of the aggregation head's own convolutions. */
   stages: readonly { channels: number }[];
-  /** Widths of its units. Absent: C2, and the channels of the pyramid. */
+  /** Widths of its units. Absent: C2, the channels of the pyramid, and C1. */
   joinedWidth?: number | undefined;
   pyramidWidth?: number | undefined;
+  detailWidth?: number | undefined;
 }
 
 /** Declares the head of a network. */
@@ -71,7 +72,7 @@ function declareAggregationHead(declaration: Declaration, pyramidChannels: numbe
     return outputs;
   };
   const { stem, outputs, stages, pyramidWidth = pyramidChannels } = shape;
-  const [c1, c2] = [at(stages, 0).channels, shape.joinedWidth ?? at(stages, 1).channels];
+  const [c1, c2] = [shape.detailWidth ?? at(stages, 0).channels, shape.joinedWidth ?? at(stages, 1).channels];
   const [low, high] = [at(outputs, 0), at(outputs, outputs.length - 1)];
   const bins = pyramidWidth > 0 ? PYRAMID_BINS : [];
   const pyramid = bins.flatMap((count) => conv(`pyramid${count}`, high, pyramidWidth, 1));
@@ -149,7 +150,7 @@ function aggregationHead(
     const [, , rows, columns] = x.shape as [number, number, number, number];
     return relu(tf.add(convolved(name, x, factors.joined), resizeBilinear(deeper, rows, columns)));
   }, context);
-  const detail = unit("detail", tf.concat([low, averagePool2x2(stem)], 1));
+  const detail = unit("detail", tf.concat([low, averagePool2x2(stem)], 1), factors.detail);
   const fusion = unit("fusion", tf.concat([resizeBilinear(joined, h4, w4), detail], 1), factors.joined);
   const logits = biased(weights, "head/classifier/conv", "head/classifier/bias", drop("fusion", fusion));
   if (coarse) return logits;

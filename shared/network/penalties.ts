@@ -1,7 +1,7 @@
 import { tf } from "../engine/tf";
 import type { CandidateCost, CostTable } from "../proto/lathe/v1/space";
-import { candidateCosts, exitCost, headCost, inputCost, outputCost } from "../space/cost";
-import { JOINED, PYRAMID, type HeadWidth } from "../space/head";
+import { candidateCosts, exitCost, headTerms, inputCost, outputCost } from "../space/cost";
+import { JOINED, type HeadWidth } from "../space/head";
 import { at, type LiveStage } from "../space/live";
 import { blocksOf, operationsOf, type AlphaRow, type PerDimension } from "./alphas";
 import { matrix, type Relaxation } from "./relaxation";
@@ -43,18 +43,22 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
   return relaxation.head.length > 0 ? tf.add(exits, headCosts(relaxation, table)) : exits;
 }
 
-/** sum_ij p_i q_j H(i, j), a scalar, with p and q the distributions of the head's joined width and of its pyramid's. */
+/** sum_ij p_i q_j H(i, j) over the parts H of the head's cost, a scalar, with p and q the distributions of their two widths. */
 function headCosts({ head }: Relaxation, table: CostTable): tf.Scalar {
   // A width that is not searched is full.
   const chances = (of: HeadWidth) => {
     const found = head.find(({ live }) => live.width === of);
     return { widths: found?.live.widths ?? [undefined], p: found?.p ?? tf.tensor1d([1]) };
   };
-  const [joined, pyramid] = [chances(JOINED), chances(PYRAMID)];
-  const [rows, columns] = [joined.widths.length, pyramid.widths.length];
-  const costs = matrix(rows, columns, (row, column) => headCost(table, joined.widths[row], pyramid.widths[column]));
-  const byPyramid = tf.matMul(tf.reshape(joined.p, [1, rows]), costs);
-  return tf.reshape<tf.Rank.R0>(tf.matMul(byPyramid, tf.reshape(pyramid.p, [columns, 1])), []);
+  const joined = chances(JOINED);
+  const terms = headTerms(table).map(({ other, cost }) => {
+    const { widths, p } = chances(other);
+    const [rows, columns] = [joined.widths.length, widths.length];
+    const costs = matrix(rows, columns, (row, column) => cost(joined.widths[row], widths[column]));
+    const byOther = tf.matMul(tf.reshape(joined.p, [1, rows]), costs);
+    return tf.reshape<tf.Rank.R0>(tf.matMul(byOther, tf.reshape(p, [columns, 1])), []);
+  });
+  return terms.reduce((sum, term) => tf.add<tf.Scalar>(sum, term));
 }
 
 /**

@@ -130,7 +130,7 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
   });
 
   it("have the expected masks of the head's widths", () => {
-    const { joined, pyramid } = headFactors(relaxation);
+    const factors = headFactors(relaxation);
     const of = (id: string, widths: readonly number[] | undefined, mask: tf.Tensor1D | undefined) => {
       const entry = architecture.groups.find((one) => one.id === id);
       const open = entry !== undefined && entry.survivors.length > 1;
@@ -139,8 +139,8 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
       const channels = Math.max(...entry.survivors.map((survivor) => widths![survivor]!));
       close(values(mask), expectedMask(entry, widths!, channels));
     };
-    of("head/joined", space.headWidths?.joined, joined);
-    of("head/pyramid", space.headWidths?.pyramid, pyramid);
+    for (const list of ["joined", "pyramid", "detail"] as const)
+      of(`head/${list}`, space.headWidths?.[list], factors[list]);
   });
 
   it("are unpacked from the flat vector as they were packed", () => {

@@ -126,6 +126,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   HeadWidths: {
     joined: list(MAX_CANDIDATES, whole(1, MAX_CHANNELS)),
     pyramid: list(MAX_CANDIDATES, whole(0, MAX_PYRAMID_CHANNELS)),
+    detail: list(MAX_CANDIDATES, whole(1, MAX_CHANNELS)),
   },
   Group: {
     id: text(64),
@@ -145,6 +146,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   Genotype: {
     ...{ ...sizes, classes: whole(1, MAX_CLASSES), stages: list(STAGES.most) },
     ...{ joined_width: whole(1, MAX_CHANNELS), pyramid_width: whole(0, MAX_PYRAMID_CHANNELS) },
+    detail_width: whole(1, MAX_CHANNELS),
   },
   GenotypeStage: { channels: whole(1, MAX_CHANNELS), blocks: list(MAX_DEPTH) },
   GenotypeBlock: {

@@ -7,6 +7,7 @@ import {
   type Genotype,
   type GenotypeBlock,
   type SearchSpace,
+  type WidthCosts,
 } from "../proto/lathe/v1/space";
 import { parseGenotype } from "../spec/parse";
 import { presetSpec } from "../spec/presets";
@@ -20,11 +21,13 @@ import { group, initialArchitecture, isConverged, operations, withOperation } fr
 /** A table whose coefficients all differ, like those of a measured one. */
 function latencyLike(space: SearchSpace, random: () => number): CostTable {
   const table = macsTable(space);
+  const less = (head: WidthCosts) => ({ ...head, costs: head.costs.map(() => -random()) });
   return {
     ...table,
     fixed: 1 + random(),
     candidates: table.candidates.map((row) => ({ ...row, inMiddle: random(), middleOut: random(), fixed: random() })),
-    head: table.head && { ...table.head, costs: table.head.costs.map(() => -random()) },
+    ...(table.head && { head: less(table.head) }),
+    ...(table.detail && { detail: less(table.detail) }),
   };
 }
 
@@ -180,7 +183,7 @@ describe("expectedCost", () => {
       dilations: [1],
       scales: [1, 2],
       kinds: [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_BOTTLENECK],
-      ...{ pyramidChannels: 4, headWidths: { joined: [8, 32], pyramid: [0, 2, 4] } },
+      ...{ pyramidChannels: 4, headWidths: { joined: [8, 32], pyramid: [0, 2, 4], detail: [4, 16] } },
     };
     const random = uniform(2);
     const architecture = initialArchitecture(space);
@@ -211,7 +214,11 @@ describe("expectedCost", () => {
         ),
     );
     const heads = chances("head/joined", [8, 32]).flatMap(([p, joinedWidth]) =>
-      chances("head/pyramid", [0, 2, 4]).map(([q, pyramidWidth]) => [p * q, { joinedWidth, pyramidWidth }] as const),
+      chances("head/pyramid", [0, 2, 4]).flatMap(([q, pyramidWidth]) =>
+        chances("head/detail", [4, 16]).map(
+          ([r, detailWidth]) => [p * q * r, { joinedWidth, pyramidWidth, detailWidth }] as const,
+        ),
+      ),
     );
     for (const table of [macsTable(space), latencyLike(space, random), measuredTable(space, random)]) {
       let mean = 0;
@@ -235,14 +242,21 @@ describe("expectedCost", () => {
   it("counts the MACs that a narrower head saves behind stages of full width", () => {
     const space: SearchSpace = {
       ...randomSpace(uniform(3)),
-      ...{ pyramidChannels: 4, headWidths: { joined: [8, 32], pyramid: [0, 4] } },
+      ...{ pyramidChannels: 4, headWidths: { joined: [8, 32], pyramid: [0, 4], detail: [4, 8, 16] } },
     };
     const full = { ...largestGenotype(space), stages: space.stages.map(({ channels }) => ({ channels, blocks: [] })) };
     const costOf = (head: object) => genotypeCost({ ...full, ...head }, macsTable(space));
     const macsOf = (head: object) => networkCosts({ ...full, ...head }, searchedHead(space)).macs;
-    for (const head of [{}, { joinedWidth: 8 }, { pyramidWidth: 0 }, { joinedWidth: 8, pyramidWidth: 0 }])
+    const narrower = [{ joinedWidth: 8 }, { pyramidWidth: 0 }, { detailWidth: 4 }];
+    const all = { joinedWidth: 8, pyramidWidth: 0, detailWidth: 8 };
+    for (const head of [{}, ...narrower, { joinedWidth: 8, pyramidWidth: 0 }, all])
       expect(costOf(head)).toBe(macsOf(head));
-    expect(costOf({ pyramidWidth: 0 })).toBeLessThan(costOf({}));
+    for (const head of narrower) expect(costOf(head)).toBeLessThan(costOf({}));
+    expect(smallestGenotype(space, macsTable(space))).toMatchObject({
+      joinedWidth: 8,
+      pyramidWidth: 0,
+      detailWidth: 4,
+    });
   });
 
   it("takes a width at the next larger bound, and refuses one above all", () => {

@@ -10,7 +10,16 @@ import {
   type SearchSpace,
   type WidthCosts,
 } from "../proto/lathe/v1/space";
-import { JOINED, PYRAMID, searchedHead, searchedWidths, withHeadWidths, type HeadWidth } from "./head";
+import {
+  DETAIL,
+  HEAD_WIDTHS,
+  JOINED,
+  PYRAMID,
+  searchedHead,
+  searchedWidths,
+  withHeadWidths,
+  type HeadWidth,
+} from "./head";
 import { networkCosts } from "./networkCosts";
 import { blockInputs, sizes, withoutBlocks } from "./genotype";
 import { operationFields, operations, probabilities, stageOf } from "./groups";
@@ -28,7 +37,7 @@ export function candidateId(stage: number, operation: string): string {
  * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0; a depthwise convolution adds per_input or per_middle, and an expansion multiplies what
  * counts per channel of the middle width. The table's fixed part is
  * the cost of stem, reductions and head with all stages at full width: it ignores that narrower blocks make the reductions and the
- * head behind them cheaper. What narrower units of the head save behind stages of full width is exact (CostTable.head).
+ * head behind them cheaper. What narrower units of the head save behind stages of full width is exact (CostTable.head, CostTable.detail).
  */
 export function macsTable(space: SearchSpace): CostTable {
   const candidates = space.stages.flatMap((_, index): CandidateCost[] =>
@@ -47,41 +56,89 @@ export function macsTable(space: SearchSpace): CostTable {
   );
   const { macs: fixed } = networkCosts(withoutBlocks(space), searchedHead(space));
   const measured = { device: "", check: undefined, exits: [], unit: undefined };
-  const head = headCosts(
-    space,
-    headPoints(space).map((genotype) => networkCosts(genotype, searchedHead(space)).macs),
-  );
-  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, ...measured, ...(head && { head }) };
+  const macsOf = (genotype: Genotype) => networkCosts(genotype, searchedHead(space)).macs;
+  const head = headCosts(space, headPoints(space).map(macsOf), fixed);
+  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, ...measured, ...head };
 }
 
 /** The widths of the head that a table counts: the searched ones, or the full one. */
 const headBounds = (space: SearchSpace, width: HeadWidth): number[] =>
   searchedWidths(space).includes(width) ? [...width.candidates(space)] : [width.full(space)];
 
-/** The networks without blocks whose costs give those of the head: one for each pair of its widths, row by row. None where no width is searched. */
-export function headPoints(space: SearchSpace): Genotype[] {
-  if (searchedWidths(space).length === 0) return [];
-  const bare = withoutBlocks(space);
-  return headBounds(space, JOINED).flatMap((joined) =>
-    headBounds(space, PYRAMID).map((pyramid) => withHeadWidths(bare, (width) => (width === JOINED ? joined : pyramid))),
+/**
+ * The tables of a head's costs: each is by the joined width and one other, with the third full. Their sum is exact for MACs, because no
+ * convolution joins the pyramid with the detail.
+ */
+const HEAD_TABLES = { head: PYRAMID, detail: DETAIL } as const;
+
+/** Widths of a head by their lists in HeadWidths. */
+type HeadPoint = Record<HeadWidth["list"], number>;
+
+/** The points of a table, row by row. */
+function tablePoints(space: SearchSpace, other: HeadWidth): HeadPoint[] {
+  const [joined, pyramid, detail] = HEAD_WIDTHS.map(({ full }) => full(space)) as [number, number, number];
+  return headBounds(space, JOINED).flatMap((row) =>
+    headBounds(space, other).map((column) => ({ joined, pyramid, detail, [JOINED.list]: row, [other.list]: column })),
   );
 }
 
-/** CostTable.head from the costs of headPoints; undefined where no width is searched. */
-export function headCosts(space: SearchSpace, costs: readonly number[]): WidthCosts | undefined {
-  if (searchedWidths(space).length === 0) return undefined;
-  const full = costs.at(-1) ?? Number.NaN;
-  const [rows, columns] = [headBounds(space, JOINED), headBounds(space, PYRAMID)];
-  return { rows, columns, costs: costs.map((cost) => cost - full) };
+const keyOf = ({ joined, pyramid, detail }: HeadPoint): string => [joined, pyramid, detail].join();
+
+/** The widths of the networks that give the costs of the head, each once, beside the full ones. None where no width is searched. */
+function headWidthsToMeasure(space: SearchSpace): Map<string, HeadPoint> {
+  const points = Object.values(HEAD_TABLES).flatMap((other) => tablePoints(space, other));
+  const found = new Map(points.map((point) => [keyOf(point), point]));
+  const [joined, pyramid, detail] = HEAD_WIDTHS.map(({ full }) => full(space)) as [number, number, number];
+  found.delete(keyOf({ joined, pyramid, detail }));
+  return found;
 }
 
-/**
- * Cost of a head by its widths, H(joined, pyramid), less that at full width, in the table's unit. A width that is undefined is full. 0 where
- * the table has no head.
- */
-export function headCost({ head }: CostTable, joined: number | undefined, pyramid: number | undefined): number {
-  return head ? widthCost(head, joined ?? head.rows.at(-1) ?? 0, pyramid ?? head.columns.at(-1) ?? 0) : 0;
+/** The networks without blocks whose costs give those of the head, beside the one of full widths (CostTable.fixed). None where no width is searched. */
+export function headPoints(space: SearchSpace): Genotype[] {
+  const bare = withoutBlocks(space);
+  return [...headWidthsToMeasure(space).values()].map((point) => withHeadWidths(bare, ({ list }) => point[list]));
 }
+
+/** CostTable.head and CostTable.detail from the costs of headPoints; none where no width is searched. */
+export function headCosts(
+  space: SearchSpace,
+  costs: readonly number[],
+  fixed: number,
+): Pick<CostTable, keyof typeof HEAD_TABLES> {
+  const searched = searchedWidths(space);
+  if (searched.length === 0) return {};
+  const found = new Map([...headWidthsToMeasure(space).keys()].map((key, index) => [key, costs[index]]));
+  const costOf = (point: HeadPoint) => found.get(keyOf(point)) ?? fixed;
+  const table = (other: HeadWidth, reference: (point: HeadPoint) => number): WidthCosts => ({
+    ...{ rows: headBounds(space, JOINED), columns: headBounds(space, other) },
+    costs: tablePoints(space, other).map((point) => costOf(point) - reference(point)),
+  });
+  const atFullDetail = (point: HeadPoint) => costOf({ ...point, detail: DETAIL.full(space) });
+  return {
+    head: table(PYRAMID, () => fixed),
+    ...(searched.includes(DETAIL) && { detail: table(DETAIL, atFullDetail) }),
+  };
+}
+
+/** A part of a head's cost, in the table's unit: by the joined width and by `other`. A width that is undefined is full. */
+interface HeadTerm {
+  other: HeadWidth;
+  cost: (joined: number | undefined, width: number | undefined) => number;
+}
+
+/** The parts whose sum is the cost of a head by its widths, less that at full width. None where the table has no head. */
+export function headTerms(table: CostTable): HeadTerm[] {
+  return Object.entries(HEAD_TABLES).flatMap(([name, other]): HeadTerm[] => {
+    const costs = table[name as keyof typeof HEAD_TABLES];
+    if (!costs) return [];
+    const full = [costs.rows.at(-1) ?? 0, costs.columns.at(-1) ?? 0] as const;
+    return [{ other, cost: (joined = full[0], width = full[1]) => widthCost(costs, joined, width) }];
+  });
+}
+
+/** Cost of a network's head, less that at full width, in the table's unit. */
+const headCost = (genotype: Genotype, table: CostTable): number =>
+  headTerms(table).reduce((sum, { other, cost }) => sum + cost(genotype.joinedWidth, genotype[other.field]), 0);
 
 /** Cost of a block's part between its input and its middle, A(in, middle), in the table's unit. */
 export const inputCost = ({ inMiddle, perInput, byInput }: CandidateCost, input: number, middle: number): number =>
@@ -190,7 +247,7 @@ export function expectedCost(space: SearchSpace, architecture: Architecture, tab
     const found = live.find(({ width }) => width === of);
     return found ? widthChances(found.group, of.candidates(space)) : [[of.full(space), 1]];
   };
-  return cost + mean(chances(JOINED), chances(PYRAMID), (joined, pyramid) => headCost(table, joined, pyramid));
+  return headTerms(table).reduce((sum, term) => sum + mean(chances(JOINED), chances(term.other), term.cost), cost);
 }
 
 /** The values of a random width with their chances; a width may occur in several entries. */
@@ -219,7 +276,7 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
         },
         exitCost(table.exits[s], stage.blocks.at(-1)?.outputWidth),
       ),
-    table.fixed + headCost(table, genotype.joinedWidth, genotype.pyramidWidth),
+    table.fixed + headCost(genotype, table),
   );
 }
 
@@ -240,16 +297,20 @@ export function smallestGenotype(space: SearchSpace, table: CostTable): Genotype
   return withHeadWidths({ ...sizes(space), stages }, cheapestHead(space, table));
 }
 
-/** The widths of the cheapest head. */
-function cheapestHead(space: SearchSpace, { head }: CostTable): (width: HeadWidth) => number {
-  const searched = searchedWidths(space);
-  const place = head ? head.costs.indexOf(Math.min(...head.costs)) : 0;
-  return (width) => {
-    if (!head || !searched.includes(width)) return width.full(space);
-    const columns = head.columns.length;
-    const found = width === JOINED ? head.rows[Math.floor(place / columns)] : head.columns[place % columns];
-    return found ?? width.full(space);
-  };
+/** The widths of the cheapest head: with each joined width, the others are independent. */
+function cheapestHead(space: SearchSpace, table: CostTable): (width: HeadWidth) => number {
+  const cheaper = <T extends { cost: number }>(best: T, next: T): T => (next.cost < best.cost ? next : best);
+  const heads = headBounds(space, JOINED).map((joined) => {
+    const others = headTerms(table).map(({ other, cost }) =>
+      headBounds(space, other)
+        .map((width) => ({ other, width, cost: cost(joined, width) }))
+        .reduce(cheaper),
+    );
+    return { joined, others, cost: others.reduce((sum, { cost }) => sum + cost, 0) };
+  });
+  const best = heads.reduce(cheaper);
+  return (width) =>
+    width === JOINED ? best.joined : (best.others.find(({ other }) => other === width)?.width ?? width.full(space));
 }
 
 /**
@@ -264,7 +325,7 @@ export function costOfLargest(space: SearchSpace, table: CostTable): number {
       const costs = operations(space).map(({ name }) => largestBlock(costOf(index + 1, name), channels));
       return total + maxDepth * Math.max(...costs) + Math.max(0, ...(table.exits[index]?.costs ?? []));
     },
-    table.fixed + Math.max(0, ...(table.head?.costs ?? [])),
+    [table.head, table.detail].reduce((sum, head) => sum + Math.max(0, ...(head?.costs ?? [])), table.fixed),
   );
 }
 

@@ -135,26 +135,36 @@ it("a network's head has at most the full widths, and only where it is that of r
   expect(faults({ pyramidChannels: 0, joinedWidth: 8 })).toThrow(
     "joined_width is 8, but the search head has no such width: set pyramid_channels, or leave it out",
   );
-  expect(faults({ joinedWidth: 1, pyramidWidth: 0 })).not.toThrow();
+  expect(faults({ detailWidth: 0 })).toThrow(
+    `detail_width is 0, must be an integer between 1 and ${genotype.stages[0]!.channels} (the full width)`,
+  );
+  expect(faults({ joinedWidth: 1, pyramidWidth: 0, detailWidth: 1 })).not.toThrow();
 });
 
 it("a narrower head belongs to the spaces that search it", () => {
-  const headed = { ...space, pyramidChannels: 4, headWidths: { joined: [8, space.stages[1]!.channels], pyramid: [] } };
+  const headed = {
+    ...space,
+    pyramidChannels: 4,
+    headWidths: { joined: [8, space.stages[1]!.channels], pyramid: [], detail: [] },
+  };
   const genotype = largestGenotype(headed);
   expect(isMember(headed, { ...genotype, joinedWidth: 8 })).toBe(true);
   expect(isMember(headed, { ...genotype, joinedWidth: 9 })).toBe(false);
   expect(isMember(headed, { ...genotype, pyramidWidth: 0 })).toBe(false);
   expect(isMember({ ...headed, headWidths: undefined }, { ...genotype, joinedWidth: 8 })).toBe(false);
+  // The search head may be that of a network for any space, but the widths of a pyramid are shares of its own.
+  expect(isMember(headed, { ...genotype, pyramidChannels: 2 })).toBe(false);
+  expect(isMember(headed, { ...genotype, pyramidChannels: 0 })).toBe(true);
   // A network that leaves out which head it has, has the full widths of the space.
-  const open = { ...headed, headWidths: { joined: headed.headWidths.joined, pyramid: [0, 4] } };
+  const open = { ...headed, headWidths: { ...headed.headWidths, pyramid: [0, 4] } };
   const { pyramidChannels: _, ...bare } = genotype;
   expect(isMember(open, bare)).toBe(true);
   expect(["head/joined", "head/pyramid"].map((id) => choicesOf(open, bare).get(id))).toEqual([1, 1]);
   expect(
-    print({ ...genotype, joinedWidth: 8, pyramidWidth: 0 })
+    print({ ...genotype, joinedWidth: 8, pyramidWidth: 0, detailWidth: 4 })
       .split("\n")
       .at(-1),
-  ).toBe("head: joined width 8, pyramid width 0");
+  ).toBe("head: joined width 8, pyramid width 0, detail width 4");
 });
 
 describe("spaceOf", () => {

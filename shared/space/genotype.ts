@@ -1,6 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 import { LatheError, type FieldViolation } from "../process/errors";
-import type { Architecture, Genotype, GenotypeBlock, Group, HeadWidths, SearchSpace } from "../proto/lathe/v1/space";
+import {
+  HeadWidths,
+  type Architecture,
+  type Genotype,
+  type GenotypeBlock,
+  type Group,
+  type SearchSpace,
+} from "../proto/lathe/v1/space";
 import {
   depthId,
   isConverged,
@@ -13,7 +20,7 @@ import {
 } from "./groups";
 import { factorized } from "./kinds/factorized";
 import { KINDS, kindName, kindNames, kindOf, middleChannels, operationMacs } from "./kinds/kinds";
-import { HEAD_WIDTHS, headWidth, searchedWidths, withHeadWidths } from "./head";
+import { HEAD_WIDTHS, headWidth, searchedWidths, withHeadWidths, type HeadWidth } from "./head";
 import { at, liveHead, liveStages } from "./live";
 import { blockName, operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
 import {
@@ -61,7 +68,7 @@ function chosen<T>(group: Group, bySurvivor: readonly T[]): T {
 }
 
 /** The fields that a space and its networks share. A network with the search head leaves out the channels of a pyramid. */
-export function sizes(of: SearchSpace | Genotype): Omit<Genotype, "stages" | "joinedWidth" | "pyramidWidth"> {
+export function sizes(of: SearchSpace | Genotype): Omit<Genotype, "stages" | HeadWidth["field"]> {
   const { inputHeight, inputWidth, classes, stemChannels, pyramidChannels } = of;
   return { inputHeight, inputWidth, classes, stemChannels, ...(pyramidChannels && { pyramidChannels }) };
 }
@@ -206,22 +213,24 @@ export function spaceOf(
 
 /** Candidates for the widths of a network's head: its own and the full width, where they differ. */
 function headWidthsOf(genotype: Genotype): HeadWidths | undefined {
-  const [joined, pyramid] = HEAD_WIDTHS.map(({ field, full }) => {
+  const lists = HEAD_WIDTHS.map(({ list, field, full }) => {
     const width = genotype[field];
-    return width === undefined ? [] : ascending([width, full(genotype)]);
+    return [list, width === undefined ? [] : ascending([width, full(genotype)])] as const;
   });
-  return joined?.length || pyramid?.length ? { joined: joined ?? [], pyramid: pyramid ?? [] } : undefined;
+  if (lists.every(([, widths]) => widths.length === 0)) return undefined;
+  return HeadWidths.fromPartial(Object.fromEntries(lists));
 }
 
 function ascending(values: number[]): number[] {
   return [...new Set(values)].sort((a, b) => a - b);
 }
 
-/** Whether a space contains a genotype. One may have the search head, and the other that of retraining. */
+/** Whether a space contains a genotype. One may have the search head, and the other that of retraining, but not two pyramids. */
 export function isMember(space: SearchSpace, genotype: Genotype): boolean {
   const names = new Set(operations(space).map(({ name }) => name));
   return (
     isDeepStrictEqual({ ...sizes(genotype), pyramidChannels: 0 }, { ...sizes(space), pyramidChannels: 0 }) &&
+    (!space.pyramidChannels || !genotype.pyramidChannels || space.pyramidChannels === genotype.pyramidChannels) &&
     hasHeadWidths(space, genotype) &&
     genotype.stages.length === space.stages.length &&
     genotype.stages.every(({ channels, blocks }, index) => {

@@ -1,4 +1,4 @@
-import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
+import type { Genotype, HeadWidths, SearchSpace } from "../proto/lathe/v1/space";
 import { FIRST_JOINED, strideOf } from "./parts";
 
 /** Pyramid pooling and the joined stages, with logits at the input's size, or with `coarse` at 1/4 of it, as a search has it. */
@@ -29,35 +29,42 @@ export function headStride(head: Head): number {
 export const searchStride = (space: Searched): number => headStride(searchedHead(space));
 
 /** A width of the aggregation head that a search may choose: one decision group. */
-export interface HeadWidth {
-  id: string;
+export interface HeadWidth extends Bounds {
+  id: `head/${List}`;
+  /** Its list in HeadWidths. */
+  list: List;
   /** Its field in a genotype, which leaves out the full width; the same as the contract spells it. */
-  field: "joinedWidth" | "pyramidWidth";
-  name: string;
+  field: `${List}Width`;
+  name: `${List}_width`;
   /** The candidates in a space; none where it is not searched. */
   candidates: (space: Pick<SearchSpace, "headWidths">) => readonly number[];
+}
+
+type List = keyof HeadWidths;
+
+interface Bounds {
   least: number;
   full: (of: Headed) => number;
 }
 
 type Headed = Searched & { stages: readonly { channels: number }[] };
 
+const widthOf = (list: List, bounds: Bounds): HeadWidth => ({
+  ...{ id: `head/${list}`, list, field: `${list}Width`, name: `${list}_width`, ...bounds },
+  candidates: ({ headWidths }) => headWidths?.[list] ?? [],
+});
+
 /** Channels of the context, of what joins the stages to it, and of the fusion. */
-export const JOINED: HeadWidth = {
-  ...{ id: "head/joined", field: "joinedWidth", name: "joined_width", least: 1 },
-  candidates: ({ headWidths }) => headWidths?.joined ?? [],
-  full: ({ stages }) => stages[1]?.channels ?? 0,
-};
+export const JOINED = widthOf("joined", { least: 1, full: ({ stages }) => stages[1]?.channels ?? 0 });
 
 /** Channels of each branch of the pyramid pooling; 0 without it. */
-export const PYRAMID: HeadWidth = {
-  ...{ id: "head/pyramid", field: "pyramidWidth", name: "pyramid_width", least: 0 },
-  candidates: ({ headWidths }) => headWidths?.pyramid ?? [],
-  full: ({ pyramidChannels = 0 }) => pyramidChannels,
-};
+export const PYRAMID = widthOf("pyramid", { least: 0, full: ({ pyramidChannels = 0 }) => pyramidChannels });
+
+/** Channels of the unit that joins the first stage and the stem. */
+export const DETAIL = widthOf("detail", { least: 1, full: ({ stages }) => stages[0]?.channels ?? 0 });
 
 /** The widths of the aggregation head (docs/method.md#the-network), in the order of their groups. */
-export const HEAD_WIDTHS = [JOINED, PYRAMID] as const;
+export const HEAD_WIDTHS = [JOINED, PYRAMID, DETAIL] as const;
 
 /** The widths of the head that a space searches. */
 export const searchedWidths = (space: SearchSpace): readonly HeadWidth[] =>
@@ -69,7 +76,7 @@ export const headWidth = ({ field, full }: HeadWidth, genotype: Genotype, of: He
 
 /** A network with other widths of its head. A full width is left out. */
 export function withHeadWidths(genotype: Genotype, widthOf: (width: HeadWidth) => number): Genotype {
-  const { joinedWidth: _joined, pyramidWidth: _pyramid, ...bare } = genotype;
+  const { joinedWidth: _joined, pyramidWidth: _pyramid, detailWidth: _detail, ...bare } = genotype;
   const narrower = HEAD_WIDTHS.filter((each) => widthOf(each) !== each.full(bare));
   return { ...bare, ...Object.fromEntries(narrower.map((each) => [each.field, widthOf(each)])) };
 }

@@ -13,7 +13,7 @@ describe("MACs of a supernet's convolutions", () => {
   const macsIn = (of: SearchSpace, architecture: Architecture) =>
     supernetMacs(of, { stages: liveStages(of, architecture), head: liveHead(of, architecture) });
 
-  const headWidths = { joined: [4, 12], pyramid: [0, 2, 4] };
+  const headWidths = { joined: [4, 12], pyramid: [0, 2, 4], detail: [3, 8] };
   const heads = [{ pyramidChannels: 0 }, { pyramidChannels: 4 }, { pyramidChannels: 4, headWidths }];
   const both = KINDS.flatMap(({ kind }) => heads.map((head) => ({ kind, ...head })));
 

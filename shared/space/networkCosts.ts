@@ -2,7 +2,7 @@ import { LatheError } from "../process/errors";
 import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import type { NetworkFigures as Costs } from "../proto/lathe/v1/result";
 import { blockInputs } from "./genotype";
-import { searchedHead, type Aggregation } from "./head";
+import { searchedHead, type Aggregation, type HeadWidth } from "./head";
 import type { Half } from "./kinds/kind";
 import { halfMacs, kindOf, middleChannels, operationMacs } from "./kinds/kinds";
 import { at, headChannels, type LiveHeadWidth, type LiveStage } from "./live";
@@ -78,14 +78,11 @@ export function costsByPart(genotype: Genotype, head: CountedHead): PartCosts[] 
   return [...parts, { name: "head", ...headCosts(genotype, head, outputs, pixelsAt) }];
 }
 
-/** The fields that a genotype and a space share, as far as a head depends on them. */
-interface Around {
+/** The fields that a genotype and a space share, as far as a head depends on them. A width of the head that is absent is full. */
+interface Around extends Partial<Pick<Genotype, HeadWidth["field"]>> {
   classes: number;
   stemChannels: number;
   stages: readonly { channels: number }[];
-  /** Of a genotype: Genotype.joined_width and pyramid_width. Absent: the full widths. */
-  joinedWidth?: number | undefined;
-  pyramidWidth?: number | undefined;
 }
 
 /** A head that reads these channels of each stage. */
@@ -113,7 +110,7 @@ function classifier(input: number, classes: number, pixels: number): Costs {
 
 /** The aggregation head (docs/method.md#the-network): pyramid pooling on the last stage, the stages before it, and the stem. */
 function aggregation(
-  { classes, stemChannels, stages, joinedWidth, pyramidWidth }: Around,
+  { classes, stemChannels, stages, joinedWidth, pyramidWidth, detailWidth }: Around,
   pyramidChannels: number,
   outputs: readonly number[],
   pixelsAt: (stride: number) => number,
@@ -127,7 +124,7 @@ function aggregation(
   const high = at(outputs, outputs.length - 1);
   const pyramid = pyramidWidth ?? pyramidChannels;
   const branches = PYRAMID_BINS.map((bins) => sum(convolution(1, high, pyramid, bins * bins), norm(pyramid)));
-  const [c1, c2] = [first.channels, joinedWidth ?? second.channels];
+  const [c1, c2] = [detailWidth ?? first.channels, joinedWidth ?? second.channels];
   return sum(
     ...branches,
     convolution(1, high + PYRAMID_BINS.length * pyramid, c2, pixelsAt(strideOf(stages.length))),

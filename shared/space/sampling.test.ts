@@ -12,7 +12,11 @@ import { costWindow, keyOf, randomGenotype } from "./sampling";
 const small: SearchSpace = { ...presetSpec("small").space, classes: 11 };
 const paper: SearchSpace = { ...presetSpec("paper").space, classes: 19 };
 /** The same with searched widths of the head. */
-const headed: SearchSpace = { ...small, pyramidChannels: 16, headWidths: { joined: [16, 32], pyramid: [0, 8, 16] } };
+const headed: SearchSpace = {
+  ...small,
+  pyramidChannels: 16,
+  headWidths: { joined: [16, 32], pyramid: [0, 8, 16], detail: [8, 16] },
+};
 const spaces = [small, paper, headed, ...Array.from({ length: 20 }, (_, seed) => randomSpace(uniform(seed)))];
 
 /** Decisions that two networks of a space make differently, of those that both have. */
@@ -92,8 +96,7 @@ describe("a mutation", () => {
       [
         "0/depth",
         "1/depth",
-        "head/joined",
-        "head/pyramid",
+        ...HEAD_WIDTHS.map(({ id }) => id),
         ...blocks.flatMap((id) => ["middle", "operation", "output"].map((kind) => `${id}/${kind}`)),
       ].sort(),
     );

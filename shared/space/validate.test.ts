@@ -1,6 +1,5 @@
 import { LatheError } from "../process/errors";
-import { Dimension } from "../proto/lathe/v1/space";
-import type { Group } from "../proto/lathe/v1/space";
+import { Dimension, HeadWidths, type Group } from "../proto/lathe/v1/space";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { candidatesLeft, group, initialArchitecture } from "./groups";
 import { spaceViolations, validateArchitecture } from "./validate";
@@ -16,6 +15,9 @@ const space = {
   kinds: [],
 };
 const [stage1, stage2] = space.stages;
+
+/** This many widths, ascending to `full`. */
+const counted = (count: number, full: number) => Array.from({ length: count }, (_, index) => full - count + 1 + index);
 
 describe("spaceViolations", () => {
   it("finds none in valid spaces", () => {
@@ -139,9 +141,18 @@ describe("validateArchitecture", () => {
       32,
       ["head_widths.pyramid has 33 entries, must have at most 32"],
     ],
-    [{ joined: [32], pyramid: [0, 4] }, 4, []],
-  ])("checks the widths of the head %j with pyramid_channels %d", (headWidths, pyramidChannels, faults) => {
-    const headed = { ...space, pyramidChannels, headWidths };
+    [{ detail: [0, 16] }, 4, ["head_widths.detail[0] is 0, must be an integer between 1 and 16"]],
+    [{ detail: [8, 32] }, 4, ["head_widths.detail ends with 32, must end with the full width, 16"]],
+    [{ joined: [32], pyramid: [0, 4], detail: [1, 16] }, 4, []],
+    // 16 * (1 + 4 + 1) = 96 networks would be measured, and 8 * (1 + 4 + 3) = 64.
+    [
+      { joined: counted(16, 32), pyramid: [0, 1, 2, 3, 4], detail: [8, 16] },
+      4,
+      ["head_widths give 96 heads to measure, must give at most 64: name fewer widths"],
+    ],
+    [{ joined: counted(8, 32), pyramid: [0, 1, 2, 3, 4], detail: [2, 4, 8, 16] }, 4, []],
+  ])("checks the widths of the head %j with pyramid_channels %d", (widths, pyramidChannels, faults) => {
+    const headed = { ...space, pyramidChannels, headWidths: HeadWidths.fromPartial(widths) };
     expect(spaceViolations(headed).map(({ field, description }) => `${field} ${description}`)).toEqual(faults);
   });
 

@@ -24,6 +24,8 @@ export const STAGES = { least: 2, most: 4 };
  * default at most 1 MiB.
  */
 export const MAX_SPACE_CANDIDATES = 10_000;
+/** A table of latencies measures a network for each, which takes some seconds. */
+const MAX_HEADS = 64;
 /** Violations in a message, and in the details of a status. The trailers of an HTTP/2 response (8 KB) cannot hold hundreds. */
 const SHOWN = 16;
 const CARRIED = 40;
@@ -119,7 +121,16 @@ function headViolations(space: SearchSpace, prefix: string): FieldViolation[] {
           fault(`${field}[${index}]`, `is ${width}, must be above the entry before it, ${before}`);
       });
   }
+  const heads = headCount(space);
+  if (violations.length === 0 && heads > MAX_HEADS)
+    fault("head_widths", `give ${heads} heads to measure, must give at most ${MAX_HEADS}: name fewer widths`);
   return violations;
+}
+
+/** Pairs of the joined width with each other width of the head: a table of latencies measures a network for each (headPoints in cost.ts). */
+function headCount(space: SearchSpace): number {
+  const [joined, ...others] = HEAD_WIDTHS.map(({ candidates }) => Math.max(1, candidates(space).length));
+  return (joined ?? 1) * others.reduce((sum, count) => sum + count - 1, 1);
 }
 
 type Fault = ReturnType<typeof collector>["fault"];

@@ -89,7 +89,13 @@ export function checkGiven(genotype: Genotype, space: SearchSpace, retraining: R
   if (differing.length === 0 && !isMember(space, genotype))
     fault(
       "algorithm.genotype",
-      "is not a network of the spec's space; leave out stages, kinds, dilations and scales of space",
+      "is not a network of the spec's space; leave out stages, kinds, dilations, scales, pyramid_channels and head_widths of space",
+    );
+  const pyramid = genotype.pyramidChannels ?? 0;
+  if (pyramid > 0 && retraining.pyramidChannels !== pyramid)
+    fault(
+      "retraining.pyramid_channels",
+      `is ${retraining.pyramidChannels}, must be ${pyramid}, as algorithm.genotype.pyramid_channels says`,
     );
   if (retraining.epochs === 0)
     fault("retraining.epochs", "is 0, must be at least 1: a search of kind fixed only trains its network");

@@ -121,6 +121,20 @@ describe("resolve", () => {
     expect(faults({ ...other, space: { pyramidChannels: 1025 } })).toEqual(["space.pyramid_channels"]);
   });
 
+  it("retrains a given network with the pyramid that it was found with", () => {
+    const dataset = { kind: DatasetKind.DATASET_KIND_CAMVID, path: "/data/camvid" };
+    const { space } = resolve(SearchSpec.fromPartial({ preset: "medium", dataset, space: { pyramidChannels: 16 } }));
+    const genotype = { ...smallestGenotype(space, macsTable(space)), pyramidWidth: 4 };
+    const given = (retraining = {}, ofSpace = {}) => ({
+      ...{ preset: "tiny", dataset, retraining, space: ofSpace },
+      algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype },
+    });
+    const { retraining } = resolve(SearchSpec.fromPartial(given())).spec;
+    expect(retraining.pyramidChannels).toBe(16);
+    expect(faults(given({ pyramidChannels: 40 }))).toEqual(["retraining.pyramid_channels"]);
+    expect(faults(given({}, { headWidths: { pyramid: [8, 16] } }))).toEqual(["algorithm.genotype"]);
+  });
+
   it("names ten faults at once", () => {
     const spec = {
       preset: "gigantic",

@@ -83,8 +83,7 @@ export function resolve(
     regularization: overlay(defaults.regularization, spec.regularization),
     shrinking,
     cost,
-    // A given network has no search before it, whose weights it could inherit.
-    retraining: overlay({ ...defaults.retraining, ...(given && { inheritWeights: false }) }, spec.retraining),
+    retraining: overlay({ ...defaults.retraining, ...(given && givenRetraining(given)) }, spec.retraining),
     profiling: overlay(defaults.profiling, spec.profiling),
     sampling: overlay(defaults.sampling, spec.sampling),
     health: overlay(defaults.health, spec.health),
@@ -194,6 +193,12 @@ function resolveClasses(
     );
   return own ?? asked;
 }
+
+/** A given network has no search before it, whose weights it could inherit, and the head that it was found with. */
+const givenRetraining = ({ pyramidChannels }: Genotype) => ({
+  inheritWeights: false,
+  ...(pyramidChannels && { pyramidChannels }),
+});
 
 /** Retraining must have the pyramid that the search had. */
 function checkHead({ space, retraining }: ResolvedSpec, fault: Fault): void {

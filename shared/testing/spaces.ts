@@ -38,7 +38,11 @@ export function randomSpace(random: () => number): SearchSpace {
   const some = (widths: number[], full: number) => [...widths.filter(() => random() < 0.6), full];
   const head = random() < 0.5 && {
     pyramidChannels: 4,
-    headWidths: { joined: random() < 0.7 ? some([8, 16], 32) : [], pyramid: random() < 0.7 ? some([0, 1, 3], 4) : [] },
+    headWidths: {
+      joined: random() < 0.7 ? some([8, 16], 32) : [],
+      pyramid: random() < 0.7 ? some([0, 1, 3], 4) : [],
+      detail: random() < 0.7 ? some([4, 8], 16) : [],
+    },
   };
   return {
     inputHeight: 64,
@@ -66,12 +70,16 @@ export function measuredTable(space: SearchSpace, random: () => number): CostTab
     widths: [Math.ceil(channels / 3), Math.ceil((2 * channels) / 3), channels],
     costs: [-random() / 4, -random() / 8, 0],
   }));
-  const head = table.head && {
-    ...table.head,
-    costs: table.head.costs.map((_, i, { length }) => (i + 1 < length ? -random() / 4 : 0)),
-  };
+  // 0 at full width: of both widths, and of the detail.
+  const saved = (costs: WidthCosts, isFull: (index: number) => boolean): WidthCosts => ({
+    ...costs,
+    costs: costs.costs.map((_, index) => (isFull(index) ? 0 : -random() / 4)),
+  });
+  const head = table.head && saved(table.head, (index) => index + 1 === table.head?.costs.length);
+  const columns = table.detail?.columns.length ?? 0;
+  const detail = table.detail && saved(table.detail, (index) => (index + 1) % columns === 0);
   const measured = { metric: CostMetric.COST_METRIC_LATENCY, fixed: 1 + random(), device: "cpu" };
-  return { ...table, ...measured, candidates, exits, ...(head && { head }) };
+  return { ...table, ...measured, candidates, exits, ...(head && { head }), ...(detail && { detail }) };
 }
 
 /** Keeps in each group a random non-empty part of its survivors, of size 1 with the given probability, and spreads the alphas. */

@@ -23,8 +23,11 @@ describe("the changes of a genotype", () => {
   });
 
   it("include the widths of the head", () => {
-    const headed = smallSpace({ pyramidChannels: 4, headWidths: { joined: [4, 8, 12], pyramid: [0, 4] } });
-    const genotype = { ...randomGenotype(headed, uniform(5)), joinedWidth: 8 };
+    const headed = smallSpace({
+      pyramidChannels: 4,
+      headWidths: { joined: [4, 8, 12], pyramid: [0, 4], detail: [2, 8] },
+    });
+    const genotype = { ...randomGenotype(headed, uniform(5)), joinedWidth: 8, detailWidth: 2 };
     const changes = changesOf(headed, genotype).filter(({ decision }) => decision.startsWith("head/"));
     const made = changes.map(({ apply }) => apply(genotype)!);
     expect(
@@ -33,6 +36,7 @@ describe("the changes of a genotype", () => {
         .flat()
         .sort(),
     ).toEqual([
+      "head/detail 2 -> 8",
       "head/joined 8 -> 12",
       "head/joined 8 -> 4",
       ...(genotype.pyramidWidth === 0 ? ["head/pyramid 0 -> 4"] : ["head/pyramid 4 -> 0"]),

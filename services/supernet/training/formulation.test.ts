@@ -34,7 +34,7 @@ const mixed = { ...space, kinds: [OperationKind.OPERATION_KIND_FACTORIZED, Opera
 const all = { ...space, kinds: KINDS.map(({ kind }) => kind) };
 const spread = { ...dropping, kinds: [OperationKind.OPERATION_KIND_BOTTLENECK] };
 const deeper = { ...space, stages: [...space.stages, { ...space.stages[1]!, channels: 48, widths: [24, 40, 48] }] };
-const headed = { ...deeper, pyramidChannels: 4, headWidths: { joined: [20, 32], pyramid: [0, 3, 4] } };
+const headed = { ...deeper, pyramidChannels: 4, headWidths: { joined: [20, 32], pyramid: [0, 3, 4], detail: [5, 16] } };
 /** Name, space and architecture. */
 const supernets: [string, SearchSpace, Architecture][] = [
   ["whole", space, whole],
