@@ -12,7 +12,7 @@ import {
   costOfLargest,
   expectedCost,
   genotypeCost,
-  headCosts,
+  headTables,
   headPoints,
   inputCost,
   macsTable,
@@ -164,7 +164,7 @@ const exits = [0, 1].map((stage) => {
 });
 /** The networks that tell the cost of the head. */
 const heads = headPoints(wide);
-const head = headCosts(wide, heads.map(timeOf), fixed);
+const head = headTables(wide, heads.map(timeOf), fixed);
 const { scaling, checking } = sampledNetworks(wide, { ...unscaled, exits, ...head });
 const bare = { ...largestGenotype(wide), stages: wide.stages.map(({ channels }) => ({ channels, blocks: [] })) };
 /** The time of each model of the table, by its bytes. */

@@ -6,7 +6,7 @@ import {
   type Genotype,
   type SearchSpace,
 } from "../../shared/proto/lathe/v1/space";
-import { candidateId, genotypeCost, headCosts, headPoints, smallestGenotype } from "../../shared/space/cost";
+import { candidateId, genotypeCost, headTables, headPoints, smallestGenotype } from "../../shared/space/cost";
 import { largestGenotype, withoutBlocks } from "../../shared/space/genotype";
 import { operationFields, operations, stageOf } from "../../shared/space/groups";
 import { kindOf } from "../../shared/space/kinds/kinds";
@@ -118,7 +118,7 @@ export async function measureOperators(
   const [overhead = 0, ...runs] = await measure([emptyOnnx, ...chains], timer.blocks);
   const [fixed = 0, ...times] = await measureNetworks(ends);
   const ended = exits.map((point, i) => ({ ...point, time: times[i] ?? Number.NaN }));
-  const head = headCosts(space, times.slice(exits.length), fixed);
+  const head = headTables(space, times.slice(exits.length), fixed);
   const costs = new Map<string, number>();
   points.forEach(({ id, input, middle }, i) => {
     const run = runs[i] ?? Number.NaN;

@@ -2,7 +2,7 @@ import { scoped } from "../engine/scope";
 import type { tf } from "../engine/tf";
 import type { Genotype } from "../proto/lathe/v1/space";
 import { blockInputs } from "../space/genotype";
-import { headStride, type Head } from "../space/head";
+import { headStride, headWidth, JOINED, type Head } from "../space/head";
 import { blockName, stageName } from "../space/parts";
 import { declareBlock, declareReduction, decidedBlock, reduction } from "./blocks";
 import { axis, extent, tensorTable, type Declaration, type TensorTable } from "./declaration";
@@ -36,7 +36,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
     return x;
   });
   declareHead(declaration, head, { ...genotype, stem, outputs });
-  const channels = genotype.joinedWidth ?? genotype.stages[1]?.channels ?? 0;
+  const channels = headWidth(JOINED, genotype);
   const probability = head.kind === "aggregation" ? head.dropout : 0;
   return {
     genotype,

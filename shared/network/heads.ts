@@ -4,7 +4,8 @@ import { relu } from "../engine/ops/relu";
 import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import { scoped } from "../engine/scope";
-import type { Aggregation, Head } from "../space/head";
+import type { Genotype } from "../proto/lathe/v1/space";
+import type { Aggregation, Head, HeadWidth } from "../space/head";
 import { PYRAMID_BINS } from "../space/networkCosts";
 import { at } from "../space/live";
 import { FIRST_JOINED, stageName } from "../space/parts";
@@ -12,18 +13,14 @@ import { axis, declareFilter, declareNorm, type Axis, type Declaration } from ".
 import type { HeadFactors } from "./factors";
 import { named, normed, type Norm, type Tensors } from "./layers";
 
-/** The axes that the filters of a head join. */
-interface HeadShape {
+/** The axes that the filters of a head join. A width of its units that is absent is full: C2, the channels of the pyramid, and C1. */
+interface HeadShape extends Partial<Pick<Genotype, HeadWidth["field"]>> {
   classes: number;
   /** Outputs of the stem (1/2) and of the stages. */
   stem: Axis;
   outputs: readonly Axis[];
   /** The declared channels of the stages. C1 and C2 are the widths of the aggregation head's own convolutions. */
   stages: readonly { channels: number }[];
-  /** Widths of its units. Absent: C2, the channels of the pyramid, and C1. */
-  joinedWidth?: number | undefined;
-  pyramidWidth?: number | undefined;
-  detailWidth?: number | undefined;
 }
 
 /** Declares the head of a network. */

@@ -40,11 +40,11 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
   const costs = tf.add(widthCosts(stages, relaxation, rows), fixed);
   const blocks = tf.add<tf.Scalar>(tf.sum(reached(stages, relaxation, costs)), table.fixed);
   const exits = table.exits.length > 0 ? tf.add<tf.Scalar>(blocks, exitCosts(stages, relaxation, table)) : blocks;
-  return relaxation.head.length > 0 ? tf.add(exits, headCosts(relaxation, table)) : exits;
+  return relaxation.head.length > 0 ? tf.add(exits, expectedHeadCost(relaxation, table)) : exits;
 }
 
 /** sum_ij p_i q_j H(i, j) over the parts H of the head's cost, a scalar, with p and q the distributions of their two widths. */
-function headCosts({ head }: Relaxation, table: CostTable): tf.Scalar {
+function expectedHeadCost({ head }: Relaxation, table: CostTable): tf.Scalar {
   // A width that is not searched is full.
   const chances = (of: HeadWidth) => {
     const found = head.find(({ live }) => live.width === of);

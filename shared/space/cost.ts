@@ -57,7 +57,7 @@ export function macsTable(space: SearchSpace): CostTable {
   const { macs: fixed } = networkCosts(withoutBlocks(space), searchedHead(space));
   const measured = { device: "", check: undefined, exits: [], unit: undefined };
   const macsOf = (genotype: Genotype) => networkCosts(genotype, searchedHead(space)).macs;
-  const head = headCosts(space, headPoints(space).map(macsOf), fixed);
+  const head = headTables(space, headPoints(space).map(macsOf), fixed);
   return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, ...measured, ...head };
 }
 
@@ -100,7 +100,7 @@ export function headPoints(space: SearchSpace): Genotype[] {
 }
 
 /** CostTable.head and CostTable.detail from the costs of headPoints; none where no width is searched. */
-export function headCosts(
+export function headTables(
   space: SearchSpace,
   costs: readonly number[],
   fixed: number,

@@ -12,10 +12,10 @@ export interface Aggregation {
 /** The head of a network (docs/method.md#the-network). "search": 1x1 convolutions, with logits at 1/8 of the input. */
 export type Head = { kind: "search" } | Aggregation;
 
-type Searched = Pick<SearchSpace, "pyramidChannels">;
+type WithPyramid = Pick<SearchSpace, "pyramidChannels">;
 
 /** The head of the supernet of a space, of its derived networks, and of a genotype before retraining. */
-export function searchedHead({ pyramidChannels = 0 }: Searched): Head {
+export function searchedHead({ pyramidChannels = 0 }: WithPyramid): Head {
   return pyramidChannels > 0 ? { kind: "aggregation", pyramidChannels, dropout: 0, coarse: true } : { kind: "search" };
 }
 
@@ -26,7 +26,7 @@ export function headStride(head: Head): number {
 }
 
 /** Input pixels per cell of the logits of a space's supernet, in each direction. */
-export const searchStride = (space: Searched): number => headStride(searchedHead(space));
+export const searchStride = (space: WithPyramid): number => headStride(searchedHead(space));
 
 /** A width of the aggregation head that a search may choose: one decision group. */
 export interface HeadWidth extends Bounds {
@@ -47,7 +47,7 @@ interface Bounds {
   full: (of: Headed) => number;
 }
 
-type Headed = Searched & { stages: readonly { channels: number }[] };
+type Headed = WithPyramid & { stages: readonly { channels: number }[] };
 
 const widthOf = (list: List, bounds: Bounds): HeadWidth => ({
   ...{ id: `head/${list}`, list, field: `${list}Width`, name: `${list}_width`, ...bounds },

@@ -49,7 +49,7 @@ export interface LiveStage {
  * candidate that the space does not have.
  */
 export function liveStages(space: SearchSpace, architecture: Architecture): LiveStage[] {
-  const live = finder(architecture);
+  const live = groupFinder(architecture);
   const candidates = operations(space);
   let declared = space.stemChannels;
   let inputs = space.stemChannels;
@@ -95,7 +95,7 @@ export interface LiveHeadWidth {
 
 /** The searched widths of a space's head. Errors as liveStages. */
 export function liveHead(space: SearchSpace, architecture: Architecture): LiveHeadWidth[] {
-  const live = finder(architecture);
+  const live = groupFinder(architecture);
   const groups = headGroups(space).map(live);
   return searchedWidths(space).map((width, index) => {
     const found = at(groups, index);
@@ -110,7 +110,7 @@ export function headChannels(head: readonly LiveHeadWidth[]): Pick<Genotype, Hea
 }
 
 /** Returns a function that finds a group and checks its survivors. */
-function finder(architecture: Architecture): (group: SpaceGroup) => Group {
+function groupFinder(architecture: Architecture): (group: SpaceGroup) => Group {
   const groups = indexGroups(architecture);
   return ({ id, candidates }) => {
     const found = group(groups, id);
