@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { checkLayout } from "../../shared/data/check";
 import { datasetOptions, listFiles } from "../../shared/data/open";
-import { DatasetSpec } from "../../shared/proto/lathe/v1/spec";
+import { DatasetKind, DatasetSpec, SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { writeColors, writeImage, writeLabel, writePalette } from "../../shared/testing/pictures";
 import { parseSpec } from "../../shared/spec/parse";
 import { requested } from "../spec/specFlags";
 import { FOLDERS } from "./init.fixture";
 import { inputSize } from "./inputSize";
 import { planned, type InitRequest } from "./plan";
+import { targetLines } from "./preset";
 import { fitted, writeSpec } from "./write";
 
 let root: string;
@@ -272,4 +273,12 @@ describe("a folder that cannot be used is refused, with what was found", () => {
     await writeColors(join(path, "masks", "1.png"), 48, 64, [[1, 2, 3]]);
     expect(await refusal()).toContain("1 of 10 labels are images of colours, the others store values");
   });
+});
+
+it("a preset with a latency says which one its spec asks for", () => {
+  const dataset = { kind: DatasetKind.DATASET_KIND_STREETS };
+  const lines = (preset: string) =>
+    targetLines(SearchSpec.fromPartial({ preset, dataset, space: { inputHeight: 96, inputWidth: 128 } }));
+  expect(lines("medium")).toEqual(["It searches for 1.6 ms an image; cost.target_ms asks for another latency."]);
+  expect(lines("small")).toEqual([]);
 });

@@ -50,7 +50,7 @@ function lineOf(preset: Preset, { search, retraining }: Minutes): string {
 }
 
 /** The latency that the search asks for, where its preset has one. */
-function targetLines(given: SearchSpec): string[] {
+export function targetLines(given: SearchSpec): string[] {
   const { targetMs } = requested(given).resolved.cost;
   return targetMs > 0 ? [`It searches for ${targetMs} ms an image; cost.target_ms asks for another latency.`] : [];
 }
