@@ -12,12 +12,11 @@ import {
   costOfLargest,
   expectedCost,
   genotypeCost,
-  headTables,
-  headPoints,
   inputCost,
   macsTable,
   outputCost,
 } from "../../shared/space/cost";
+import { headPoints, headTables } from "../../shared/space/headTables";
 import { blockInputs, largestGenotype } from "../../shared/space/genotype";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { operationName } from "../../shared/space/parts";

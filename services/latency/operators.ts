@@ -6,7 +6,8 @@ import {
   type Genotype,
   type SearchSpace,
 } from "../../shared/proto/lathe/v1/space";
-import { candidateId, genotypeCost, headTables, headPoints, smallestGenotype } from "../../shared/space/cost";
+import { candidateId, genotypeCost, smallestGenotype } from "../../shared/space/cost";
+import { headPoints, headTables } from "../../shared/space/headTables";
 import { largestGenotype, withoutBlocks } from "../../shared/space/genotype";
 import { operationFields, operations, stageOf } from "../../shared/space/groups";
 import { kindOf } from "../../shared/space/kinds/kinds";

@@ -1,7 +1,8 @@
 import { tf } from "../engine/tf";
 import type { CandidateCost, CostTable } from "../proto/lathe/v1/space";
-import { candidateCosts, exitCost, headTerms, inputCost, outputCost } from "../space/cost";
+import { candidateCosts, exitCost, inputCost, outputCost } from "../space/cost";
 import { JOINED, type HeadWidth } from "../space/head";
+import { headTerms } from "../space/headTables";
 import { at, type LiveStage } from "../space/live";
 import { blocksOf, operationsOf, type AlphaRow, type PerDimension } from "./alphas";
 import { matrix, type Relaxation } from "./relaxation";

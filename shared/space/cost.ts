@@ -10,22 +10,15 @@ import {
   type SearchSpace,
   type WidthCosts,
 } from "../proto/lathe/v1/space";
-import {
-  DETAIL,
-  HEAD_WIDTHS,
-  JOINED,
-  PYRAMID,
-  searchedHead,
-  searchedWidths,
-  withHeadWidths,
-  type HeadWidth,
-} from "./head";
+import { JOINED, searchedHead, withHeadWidths, type HeadWidth } from "./head";
+import { cheapestHead, headPoints, headTables, headTerms } from "./headTables";
 import { networkCosts } from "./networkCosts";
 import { blockInputs, sizes, withoutBlocks } from "./genotype";
 import { operationFields, operations, probabilities, stageOf } from "./groups";
 import { halfMacs, kindOf } from "./kinds/kinds";
 import { liveHead, liveStages } from "./live";
 import { operationName, stageName, strideOf } from "./parts";
+import { boundOf, widthCost } from "./widthCosts";
 
 /** Id of a candidate's row in a cost table, such as "stage1/d4s2". */
 export function candidateId(stage: number, operation: string): string {
@@ -61,81 +54,6 @@ export function macsTable(space: SearchSpace): CostTable {
   return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, ...measured, ...head };
 }
 
-/** The widths of the head that a table counts: the searched ones, or the full one. */
-const headBounds = (space: SearchSpace, width: HeadWidth): number[] =>
-  searchedWidths(space).includes(width) ? [...width.candidates(space)] : [width.full(space)];
-
-/**
- * The tables of a head's costs: each is by the joined width and one other, with the third full. Their sum is exact for MACs, because no
- * convolution joins the pyramid with the detail.
- */
-const HEAD_TABLES = { head: PYRAMID, detail: DETAIL } as const;
-
-/** Widths of a head by their lists in HeadWidths. */
-type HeadPoint = Record<HeadWidth["list"], number>;
-
-/** The points of a table, row by row. */
-function tablePoints(space: SearchSpace, other: HeadWidth): HeadPoint[] {
-  const [joined, pyramid, detail] = HEAD_WIDTHS.map(({ full }) => full(space)) as [number, number, number];
-  return headBounds(space, JOINED).flatMap((row) =>
-    headBounds(space, other).map((column) => ({ joined, pyramid, detail, [JOINED.list]: row, [other.list]: column })),
-  );
-}
-
-const keyOf = ({ joined, pyramid, detail }: HeadPoint): string => [joined, pyramid, detail].join();
-
-/** The widths of the networks that give the costs of the head, each once, beside the full ones. None where no width is searched. */
-function headWidthsToMeasure(space: SearchSpace): Map<string, HeadPoint> {
-  const points = Object.values(HEAD_TABLES).flatMap((other) => tablePoints(space, other));
-  const found = new Map(points.map((point) => [keyOf(point), point]));
-  const [joined, pyramid, detail] = HEAD_WIDTHS.map(({ full }) => full(space)) as [number, number, number];
-  found.delete(keyOf({ joined, pyramid, detail }));
-  return found;
-}
-
-/** The networks without blocks whose costs give those of the head, beside the one of full widths (CostTable.fixed). None where no width is searched. */
-export function headPoints(space: SearchSpace): Genotype[] {
-  const bare = withoutBlocks(space);
-  return [...headWidthsToMeasure(space).values()].map((point) => withHeadWidths(bare, ({ list }) => point[list]));
-}
-
-/** CostTable.head and CostTable.detail from the costs of headPoints; none where no width is searched. */
-export function headTables(
-  space: SearchSpace,
-  costs: readonly number[],
-  fixed: number,
-): Pick<CostTable, keyof typeof HEAD_TABLES> {
-  const searched = searchedWidths(space);
-  if (searched.length === 0) return {};
-  const found = new Map([...headWidthsToMeasure(space).keys()].map((key, index) => [key, costs[index]]));
-  const costOf = (point: HeadPoint) => found.get(keyOf(point)) ?? fixed;
-  const table = (other: HeadWidth, reference: (point: HeadPoint) => number): WidthCosts => ({
-    ...{ rows: headBounds(space, JOINED), columns: headBounds(space, other) },
-    costs: tablePoints(space, other).map((point) => costOf(point) - reference(point)),
-  });
-  const atFullDetail = (point: HeadPoint) => costOf({ ...point, detail: DETAIL.full(space) });
-  return {
-    head: table(PYRAMID, () => fixed),
-    ...(searched.includes(DETAIL) && { detail: table(DETAIL, atFullDetail) }),
-  };
-}
-
-/** A part of a head's cost, in the table's unit: by the joined width and by `other`. A width that is undefined is full. */
-interface HeadTerm {
-  other: HeadWidth;
-  cost: (joined: number | undefined, width: number | undefined) => number;
-}
-
-/** The parts whose sum is the cost of a head by its widths, less that at full width. None where the table has no head. */
-export function headTerms(table: CostTable): HeadTerm[] {
-  return Object.entries(HEAD_TABLES).flatMap(([name, other]): HeadTerm[] => {
-    const costs = table[name as keyof typeof HEAD_TABLES];
-    if (!costs) return [];
-    const full = [costs.rows.at(-1) ?? 0, costs.columns.at(-1) ?? 0] as const;
-    return [{ other, cost: (joined = full[0], width = full[1]) => widthCost(costs, joined, width) }];
-  });
-}
-
 /** Cost of a network's head, less that at full width, in the table's unit. */
 const headCost = (genotype: Genotype, table: CostTable): number =>
   headTerms(table).reduce((sum, { other, cost }) => sum + cost(genotype.joinedWidth, genotype[other.field]), 0);
@@ -164,18 +82,6 @@ export function exitCost(exits: ExitCosts | undefined, width: number | undefined
     "INVALID_ARGUMENT",
     `the cost table has no exit of width ${width}, at most ${widths.at(-1) ?? 0}`,
   );
-}
-
-/** Index of the smallest bound that is not below a width; -1 where there is none. */
-const boundOf = (bounds: readonly number[], width: number): number => bounds.findIndex((bound) => bound >= width);
-
-/** The cost at the smallest bounds that are not below the two widths. INVALID_ARGUMENT for a width above all bounds. */
-function widthCost({ rows, columns, costs }: WidthCosts, row: number, column: number): number {
-  const [r, c] = [boundOf(rows, row), boundOf(columns, column)];
-  const cost = r < 0 || c < 0 ? undefined : costs[r * columns.length + c];
-  if (cost !== undefined) return cost;
-  const most = `${rows.at(-1) ?? 0} and ${columns.at(-1) ?? 0}`;
-  throw new LatheError("INVALID_ARGUMENT", `the cost table has no widths ${row} and ${column}, at most ${most}`);
 }
 
 const blockCost = (row: CandidateCost, input: number, middle: number, output: number): number =>
@@ -295,22 +201,6 @@ export function smallestGenotype(space: SearchSpace, table: CostTable): Genotype
     return { channels: stage.channels, blocks: Array.from({ length: stage.minDepth }, () => ({ ...block })) };
   });
   return withHeadWidths({ ...sizes(space), stages }, cheapestHead(space, table));
-}
-
-/** The widths of the cheapest head: with each joined width, the others are independent. */
-function cheapestHead(space: SearchSpace, table: CostTable): (width: HeadWidth) => number {
-  const cheaper = <T extends { cost: number }>(best: T, next: T): T => (next.cost < best.cost ? next : best);
-  const heads = headBounds(space, JOINED).map((joined) => {
-    const others = headTerms(table).map(({ other, cost }) =>
-      headBounds(space, other)
-        .map((width) => ({ other, width, cost: cost(joined, width) }))
-        .reduce(cheaper),
-    );
-    return { joined, others, cost: others.reduce((sum, { cost }) => sum + cost, 0) };
-  });
-  const best = heads.reduce(cheaper);
-  return (width) =>
-    width === JOINED ? best.joined : (best.others.find(({ other }) => other === width)?.width ?? width.full(space));
 }
 
 /**

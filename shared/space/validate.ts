@@ -127,7 +127,7 @@ function headViolations(space: SearchSpace, prefix: string): FieldViolation[] {
   return violations;
 }
 
-/** Pairs of the joined width with each other width of the head: a table of latencies measures a network for each (headPoints in cost.ts). */
+/** Pairs of the joined width with each other width of the head: a table of latencies measures a network for each (headPoints in headTables.ts). */
 function headCount(space: SearchSpace): number {
   const [joined, ...others] = HEAD_WIDTHS.map(({ candidates }) => Math.max(1, candidates(space).length));
   return (joined ?? 1) * others.reduce((sum, count) => sum + count - 1, 1);
