@@ -7,7 +7,7 @@ import { networkOnnx } from "../shared/network/export";
 import { randomBuffer, randomGenotype, smallSpace } from "../shared/testing/networks";
 import { uniform } from "../shared/testing/spaces";
 import { entrantOf, front } from "./front";
-import { names, networks } from "./front/tables";
+import { names, networks, ratiosOf } from "./front/tables";
 
 const placed = [
   { name: "ours", file: "a", miou: 0.5, ms: 2 },
@@ -29,6 +29,14 @@ it("the table of names has means and sample standard deviations, and none for a 
     ["ours", 2, "52.0 ± 2.8", "3.00 ± 1.41"],
     ["theirs", 1, "52.0", "8.00"],
   ]);
+});
+
+it("the ratios of a round are to the slowest network", () => {
+  const rounds = [
+    { a: 1, b: 2, c: 4 },
+    { a: 3, b: 3, c: 6 },
+  ];
+  expect(ratiosOf(rounds, placed)).toEqual({ "a / c": [0.25, 0.5], "b / c": [0.5, 0.5] });
 });
 
 it.each(["deploy.onnx", "=deploy.onnx", "ours="])("%j names no network", (argument) => {

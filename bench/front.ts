@@ -10,7 +10,7 @@ import type { FormFlags, ModelForm } from "../shared/evaluation/form";
 import { LatheError } from "../shared/process/errors";
 import { resolve } from "../shared/spec/resolve";
 import { frontPlot } from "./front/plot";
-import { names, networks } from "./front/tables";
+import { names, networks, ratiosOf } from "./front/tables";
 import { median, positive, type Measurement } from "./measurement";
 import { inTurns } from "./network";
 
@@ -70,7 +70,7 @@ export async function front(args: readonly string[]): Promise<Measurement[]> {
       sides[file] = timed(await model.prepare(form.input, imageFor(form, height, width)));
     }
     const series: Record<string, number[]> = {};
-    await inTurns(sides, rounds, (file, ms) => (series[file] ??= []).push(...ms));
+    const medians = await inTurns(sides, rounds, (file, ms) => (series[file] ??= []).push(...ms));
     const placed = entrants.map(({ name, file }, index) => ({
       ...{ name, file, miou: mious[index]!, ms: median(series[file] ?? []) },
     }));
@@ -78,7 +78,7 @@ export async function front(args: readonly string[]): Promise<Measurement[]> {
     if (values.svg !== undefined) writeOut(values.svg, svgOf(frontPlot(placed, title)));
     const notes = { data: data ?? kind, rounds };
     return [
-      { title, unit: "ms", series, notes, table: networks(placed) },
+      { title, unit: "ms", series, ratios: ratiosOf(medians, placed), notes, table: networks(placed) },
       { title: "by name", unit: "ms", series: {}, notes: {}, table: names(placed) },
     ];
   } finally {

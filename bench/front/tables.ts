@@ -49,3 +49,14 @@ function spread(values: readonly number[], digits: number): string {
   const { mean, deviation } = spreadOf(values)!;
   return `${mean.toFixed(digits)}${deviation === undefined ? "" : ` ± ${deviation.toFixed(digits)}`}`;
 }
+
+/** Time of each network as a share of the slowest one's, per round: the speed of a machine may change between two rounds, but hardly within one. */
+export function ratiosOf(
+  rounds: readonly Readonly<Record<string, number>>[],
+  placed: readonly Placed[],
+): Record<string, number[]> {
+  const slowest = placed.reduce((most, one) => (one.ms > most.ms ? one : most));
+  const others = placed.filter((one) => one !== slowest);
+  const share = (file: string) => rounds.map((round) => (round[file] ?? NaN) / (round[slowest.file] ?? NaN));
+  return Object.fromEntries(others.map(({ file }) => [`${file} / ${slowest.file}`, share(file)]));
+}
