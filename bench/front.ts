@@ -12,7 +12,7 @@ import { resolve } from "../shared/spec/resolve";
 import { frontPlot } from "./front/plot";
 import { names, networks, ratiosOf } from "./front/tables";
 import { median, positive, type Measurement } from "./measurement";
-import { inTurns } from "./network";
+import { inTurns, timed } from "./network";
 
 /** A class map network of any origin, and the name that it shares with its other seeds. */
 interface Entrant {
@@ -103,17 +103,4 @@ function imageFor({ type, layout }: ModelForm, height: number, width: number) {
   const dims = layout === "nchw" ? [1, 3, height, width] : [1, height, width, 3];
   if (type === "float32") return { dims, data: Float32Array.from({ length }, () => random.next()) };
   return { dims, data: Uint8Array.from({ length }, () => 256 * random.next()) };
-}
-
-/** Measures each run in milliseconds. */
-function timed(run: () => Promise<unknown>): (runs: number) => Promise<number[]> {
-  return async (runs) => {
-    const ms: number[] = [];
-    for (let at = 0; at < runs; at++) {
-      const started = performance.now();
-      await run();
-      ms.push(performance.now() - started);
-    }
-    return ms;
-  };
 }

@@ -111,7 +111,8 @@ async function measure(
     for (const [side, model] of opened) {
       const logits = await firstLogits(model, image);
       if (theirs) apart = Math.max(apart, agree(side, logits, theirs.logits));
-      sides[side] = (runs) => timed(model, image, logits, runs);
+      // Into a preallocated array.
+      sides[side] = timed(() => model.run({ image }, { logits }));
     }
     if (python)
       sides["pytorch eager"] = async (runs) => (await python.call<{ ms: number[] }>("run", { runs, threads })).ms;
@@ -176,15 +177,17 @@ async function firstLogits(model: OnnxModel, image: Float32Array): Promise<Float
   throw new LatheError("INTERNAL", "the exported network has no float32 logits");
 }
 
-/** Measures each run in milliseconds, into a preallocated array. */
-async function timed(model: OnnxModel, image: Float32Array, logits: Float32Array, runs: number): Promise<number[]> {
-  const ms: number[] = [];
-  for (let at = 0; at < runs; at++) {
-    const started = performance.now();
-    await model.run({ image }, { logits });
-    ms.push(performance.now() - started);
-  }
-  return ms;
+/** A side of inTurns: measures each run in milliseconds. */
+export function timed(run: () => Promise<unknown>): (runs: number) => Promise<number[]> {
+  return async (runs) => {
+    const ms: number[] = [];
+    for (let at = 0; at < runs; at++) {
+      const started = performance.now();
+      await run();
+      ms.push(performance.now() - started);
+    }
+    return ms;
+  };
 }
 
 /** The largest difference from PyTorch's logits, as a share of the largest logit. FAILED_PRECONDITION if it exceeds rounding errors. */

@@ -15,7 +15,7 @@ import { buildDiscrete } from "../shared/network/discrete";
 import { networkGraph } from "../shared/network/networkGraph";
 import { packageRoot } from "../shared/process/root";
 import { positive, type Measurement } from "./measurement";
-import { drawn, inTurns, PYRAMID, THREADS } from "./network";
+import { drawn, inTurns, PYRAMID, THREADS, timed } from "./network";
 
 /** What a network gives, as a model of it with a list of rewrites. */
 const FORMS: Record<string, (plain: Graph, rewrites: readonly Rewrite[]) => Uint8Array> = {
@@ -99,15 +99,7 @@ async function measured(
       const session = await createSession(model, { provider: "cpu", threads });
       sessions.push(session);
       const feeds = imageFor(form, input);
-      sides[side] = async (runs) => {
-        const ms: number[] = [];
-        for (let at = 0; at < runs; at++) {
-          const started = performance.now();
-          await session.run(feeds);
-          ms.push(performance.now() - started);
-        }
-        return ms;
-      };
+      sides[side] = timed(() => session.run(feeds));
     }
     const medians = await inTurns(sides, rounds, (side, ms) =>
       (series![`${side}, ${threads} threads`] ??= []).push(...ms),

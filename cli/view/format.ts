@@ -1,8 +1,8 @@
 import { Dimension, type Genotype } from "../../shared/proto/lathe/v1/space";
 import { RemovalReason, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
-import type { Head } from "../../shared/space/head";
-import { headLines } from "../../shared/space/genotype";
+import { HEAD_WIDTHS, PYRAMID, type Head } from "../../shared/space/head";
+import { headLines, widthTexts } from "../../shared/space/genotype";
 import { operationName } from "../../shared/space/parts";
 
 /** 0.4123 -> "41.2 %". */
@@ -58,13 +58,12 @@ export const removalReasons: Readonly<Record<number, string>> = {
 };
 
 /** "search head", "aggregation head with a pyramid of 16 channels", "aggregation head without a pyramid, joined width 32, detail width 8" */
-export function headText(head: Head, { joinedWidth, pyramidWidth, detailWidth }: Partial<Genotype> = {}): string {
+export function headText(head: Head, genotype: Partial<Genotype> = {}): string {
   if (head.kind === "search") return "search head";
-  const channels = pyramidWidth ?? head.pyramidChannels;
+  const channels = genotype.pyramidWidth ?? head.pyramidChannels;
   const pyramid = channels > 0 ? `with a pyramid of ${channels} channels` : "without a pyramid";
-  const joined = joinedWidth === undefined ? [] : [`joined width ${joinedWidth}`];
-  const detail = detailWidth === undefined ? [] : [`detail width ${detailWidth}`];
-  return [`aggregation head ${pyramid}`, ...joined, ...detail].join(", ");
+  const others = HEAD_WIDTHS.filter((width) => width !== PYRAMID);
+  return [`aggregation head ${pyramid}`, ...widthTexts(genotype, others)].join(", ");
 }
 
 /** When an alarm was raised: by an epoch, or by the labels before the first. */

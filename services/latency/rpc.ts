@@ -130,17 +130,13 @@ function checkedSpace(
   const inSpace = space
     ? spaceViolations(space, "space.")
     : [{ field: "space", description: "is missing, must be the search space to measure" }];
-  const headed = space && searchedWidths(space).length > 0 ? (space.pyramidChannels ?? 0) : undefined;
-  const inHead =
-    headed === undefined || pyramidChannels === headed
-      ? []
-      : [
-          {
-            field: "pyramid_channels",
-            description: `is ${pyramidChannels ?? 0}, must be ${headed}, as space.pyramid_channels says, because space.head_widths is set`,
-          },
-        ];
-  const violations = [...inSpace, ...inHead, ...profilingViolations(profiling, own, "profiling.")];
+  const violations = [...inSpace, ...profilingViolations(profiling, own, "profiling.")];
+  const headed = space?.pyramidChannels ?? 0;
+  if (space && searchedWidths(space).length > 0 && pyramidChannels !== headed)
+    violations.push({
+      field: "pyramid_channels",
+      description: `is ${pyramidChannels ?? 0}, must be ${headed}, as space.pyramid_channels says, because space.head_widths is set`,
+    });
   refuse("INVALID_REQUEST", "request", violations);
   return space as SearchSpace;
 }

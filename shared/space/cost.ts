@@ -215,7 +215,7 @@ export function costOfLargest(space: SearchSpace, table: CostTable): number {
       const costs = operations(space).map(({ name }) => largestBlock(costOf(index + 1, name), channels));
       return total + maxDepth * Math.max(...costs) + Math.max(0, ...(table.exits[index]?.costs ?? []));
     },
-    [table.head, table.detail].reduce((sum, head) => sum + Math.max(0, ...(head?.costs ?? [])), table.fixed),
+    headTerms(table).reduce((sum, { most }) => sum + most, table.fixed),
   );
 }
 

@@ -304,9 +304,13 @@ export function print(genotype: Genotype): string {
 
 /** "head: joined width 32, pyramid width 0"; nothing where both are full. */
 export function headLines(genotype: Genotype): string[] {
-  const widths = HEAD_WIDTHS.flatMap(({ field, name }) => {
+  const widths = widthTexts(genotype, HEAD_WIDTHS);
+  return widths.length > 0 ? [`head: ${widths.join(", ")}`] : [];
+}
+
+/** "joined width 32" for each of these widths of the head that is not full. */
+export const widthTexts = (genotype: Partial<Genotype>, widths: readonly HeadWidth[]): string[] =>
+  widths.flatMap(({ field, name }) => {
     const width = genotype[field];
     return width === undefined ? [] : [`${name.replace("_", " ")} ${width}`];
   });
-  return widths.length > 0 ? [`head: ${widths.join(", ")}`] : [];
-}

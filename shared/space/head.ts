@@ -49,19 +49,19 @@ interface Bounds {
 
 type Headed = WithPyramid & { stages: readonly { channels: number }[] };
 
-const widthOf = (list: List, bounds: Bounds): HeadWidth => ({
+const searchable = (list: List, bounds: Bounds): HeadWidth => ({
   ...{ id: `head/${list}`, list, field: `${list}Width`, name: `${list}_width`, ...bounds },
   candidates: ({ headWidths }) => headWidths?.[list] ?? [],
 });
 
 /** Channels of the context, of what joins the stages to it, and of the fusion. */
-export const JOINED = widthOf("joined", { least: 1, full: ({ stages }) => stages[1]?.channels ?? 0 });
+export const JOINED = searchable("joined", { least: 1, full: ({ stages }) => stages[1]?.channels ?? 0 });
 
 /** Channels of each branch of the pyramid pooling; 0 without it. */
-export const PYRAMID = widthOf("pyramid", { least: 0, full: ({ pyramidChannels = 0 }) => pyramidChannels });
+export const PYRAMID = searchable("pyramid", { least: 0, full: ({ pyramidChannels = 0 }) => pyramidChannels });
 
 /** Channels of the unit that joins the first stage and the stem. */
-export const DETAIL = widthOf("detail", { least: 1, full: ({ stages }) => stages[0]?.channels ?? 0 });
+export const DETAIL = searchable("detail", { least: 1, full: ({ stages }) => stages[0]?.channels ?? 0 });
 
 /** The widths of the aggregation head (docs/method.md#the-network), in the order of their groups. */
 export const HEAD_WIDTHS = [JOINED, PYRAMID, DETAIL] as const;

@@ -1,6 +1,6 @@
 import type { CostTable, Genotype, SearchSpace, WidthCosts } from "../proto/lathe/v1/space";
 import { withoutBlocks } from "./genotype";
-import { DETAIL, HEAD_WIDTHS, JOINED, PYRAMID, searchedWidths, withHeadWidths, type HeadWidth } from "./head";
+import { DETAIL, JOINED, PYRAMID, searchedWidths, withHeadWidths, type HeadWidth } from "./head";
 import { widthCost } from "./widthCosts";
 
 /** The widths of the head that a table counts: the searched ones, or the full one. */
@@ -16,11 +16,18 @@ const HEAD_TABLES = { head: PYRAMID, detail: DETAIL } as const;
 /** Widths of a head by their lists in HeadWidths. */
 type HeadPoint = Record<HeadWidth["list"], number>;
 
+/** The full widths, which are those of the network of the fixed part. */
+const fullPoint = (space: SearchSpace): HeadPoint => ({
+  joined: JOINED.full(space),
+  pyramid: PYRAMID.full(space),
+  detail: DETAIL.full(space),
+});
+
 /** The points of a table, row by row. */
 function tablePoints(space: SearchSpace, other: HeadWidth): HeadPoint[] {
-  const [joined, pyramid, detail] = HEAD_WIDTHS.map(({ full }) => full(space)) as [number, number, number];
+  const full = fullPoint(space);
   return headBounds(space, JOINED).flatMap((row) =>
-    headBounds(space, other).map((column) => ({ joined, pyramid, detail, [JOINED.list]: row, [other.list]: column })),
+    headBounds(space, other).map((column) => ({ ...full, joined: row, [other.list]: column })),
   );
 }
 
@@ -30,8 +37,7 @@ const keyOf = ({ joined, pyramid, detail }: HeadPoint): string => [joined, pyram
 function headWidthsToMeasure(space: SearchSpace): Map<string, HeadPoint> {
   const points = Object.values(HEAD_TABLES).flatMap((other) => tablePoints(space, other));
   const found = new Map(points.map((point) => [keyOf(point), point]));
-  const [joined, pyramid, detail] = HEAD_WIDTHS.map(({ full }) => full(space)) as [number, number, number];
-  found.delete(keyOf({ joined, pyramid, detail }));
+  found.delete(keyOf(fullPoint(space)));
   return found;
 }
 
@@ -50,8 +56,8 @@ export function headTables(
   const searched = searchedWidths(space);
   if (searched.length === 0) return {};
   const found = new Map([...headWidthsToMeasure(space).keys()].map((key, index) => [key, costs[index]]));
-  // The full widths are those of the network of the fixed part.
-  const costOf = (point: HeadPoint) => (found.has(keyOf(point)) ? found.get(keyOf(point)) : fixed) ?? Number.NaN;
+  found.set(keyOf(fullPoint(space)), fixed);
+  const costOf = (point: HeadPoint) => found.get(keyOf(point)) ?? Number.NaN;
   const table = (other: HeadWidth, reference: (point: HeadPoint) => number): WidthCosts => ({
     ...{ rows: headBounds(space, JOINED), columns: headBounds(space, other) },
     costs: tablePoints(space, other).map((point) => costOf(point) - reference(point)),
@@ -67,6 +73,8 @@ export function headTables(
 interface HeadTerm {
   other: HeadWidth;
   cost: (joined: number | undefined, width: number | undefined) => number;
+  /** The largest cost. */
+  most: number;
 }
 
 /** The parts whose sum is the cost of a head by its widths, less that at full width. None where the table has no head. */
@@ -75,7 +83,8 @@ export function headTerms(table: CostTable): HeadTerm[] {
     const costs = table[name as keyof typeof HEAD_TABLES];
     if (!costs) return [];
     const full = [costs.rows.at(-1) ?? 0, costs.columns.at(-1) ?? 0] as const;
-    return [{ other, cost: (joined = full[0], width = full[1]) => widthCost(costs, joined, width) }];
+    const cost: HeadTerm["cost"] = (joined = full[0], width = full[1]) => widthCost(costs, joined, width);
+    return [{ other, cost, most: Math.max(0, ...costs.costs) }];
   });
 }
 
